@@ -1,0 +1,88 @@
+//! Every bound of the system, in one place, with its unit and its reason. Whoever reads bytes from outside
+//! checks against one of these before allocating. Relations between bounds are asserted at compile time.
+
+/// Bytes of a card credential. The format promises 250 with a name of 22 bytes; names go up to
+/// [`NAME_BYTES_MAX`], and an unknown non-negative claim of a newer issuer must still fit.
+pub const CARD_BYTES_MAX: usize = 640;
+/// Bytes of a presentation (card, proof and CBOR framing), before Base45.
+pub const PRESENTATION_BYTES_MAX: usize = CARD_BYTES_MAX + 160;
+/// Characters of a QR text: the prefix and Base45 of [`PRESENTATION_BYTES_MAX`] (3 characters for 2 bytes).
+pub const QR_TEXT_CHARS_MAX: usize = 16 + PRESENTATION_BYTES_MAX.div_ceil(2) * 3;
+/// UTF-8 bytes of a full name after NFC.
+pub const NAME_BYTES_MAX: usize = 120;
+/// Nesting depth of CBOR; the deepest object of ours is the trust bundle, with 5.
+pub const CBOR_DEPTH_MAX: usize = 8;
+
+/// Seconds a proof may lie in the past when the bundle's policy does not say otherwise.
+pub const PROOF_AGE_SECONDS_DEFAULT: u64 = 120;
+/// Seconds a proof may lie in the future when the bundle's policy does not say otherwise.
+pub const PROOF_AHEAD_SECONDS_DEFAULT: u64 = 60;
+/// Replay keys a terminal keeps at most: a scan a second over the whole acceptance window, ten-fold.
+pub const REPLAY_KEYS_MAX: usize = 4_096;
+/// Terminal challenges outstanding at most: one a desk, and reloads of the page.
+pub const CHALLENGES_MAX: usize = 64;
+/// Days between clock and floor beyond which a differing answer is not decided.
+pub const CLOCK_DOUBT_DAYS: u64 = 45;
+
+/// Bytes of a trust bundle.
+pub const TRUST_BYTES_MAX: usize = 64 * 1024;
+/// Root keys in a bundle.
+pub const ROOT_KEYS_MAX: usize = 16;
+/// Signatures on a bundle: the thresholds of two root sets.
+pub const TRUST_SIGNATURES_MAX: usize = 2 * ROOT_KEYS_MAX;
+/// Keys in a bundle, all uses together.
+pub const TRUST_KEYS_MAX: usize = 256;
+/// Index ranges of one card key.
+pub const KEY_RANGES_MAX: usize = 64;
+
+/// Status indexes: 2^32 cards of 95 million members is room for decades of replacements.
+pub const STATUS_INDEX_MAX: u64 = u32::MAX as u64;
+/// Bytes of a status snapshot or delta: 95 million cards with 4 % listed take 3 MB.
+pub const STATUS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Entries of one status set; at least one bit an entry is in the bytes, so this never allocates beyond them.
+pub const STATUS_ENTRIES_MAX: u64 = 16 * 1024 * 1024;
+/// Reserved index ranges in a status list.
+pub const STATUS_RESERVED_MAX: usize = 1_024;
+/// Deltas in one answer; the server composes longer ways into one.
+pub const STATUS_DELTAS_MAX: usize = 16;
+/// Bytes of memory for the skip tables of a loaded list, all sets together.
+pub const STATUS_SKIP_BYTES_MAX: usize = 24 * 1024;
+/// Indexes in one block of random hand-out order.
+pub const STATUS_BLOCK: u64 = 65_536;
+
+/// Bindings of one card: the number is four bits.
+pub const BINDINGS_MAX: usize = 16;
+/// Days a binding lasts.
+pub const BINDING_DAYS: i64 = 180;
+/// Days before its end from which a binding is renewed at sync.
+pub const BINDING_RENEW_DAYS: i64 = 90;
+
+/// Keys of one store batch: 4,000 keys in one sled batch took 2 to 5.6 GB of memory.
+pub const BATCH_KEYS_MAX: usize = 256;
+/// Bytes of a stored value: sled moves larger ones to `blobs/` files that nothing syncs.
+pub const VALUE_BYTES_MAX: usize = 16 * 1024;
+/// Bytes of a store key.
+pub const KEY_BYTES_MAX: usize = 256;
+/// Records in one feed page.
+pub const PAGE_RECORDS_MAX: usize = 32;
+/// Bytes of bodies in one feed page; a page closes with the record that passes it.
+pub const PAGE_BYTES_MAX: usize = 8 * 1024;
+/// Bytes of one record's body.
+pub const BODY_BYTES_MAX: usize = 4 * 1024;
+/// Records in one feed.
+pub const FEED_RECORDS_MAX: u64 = 1 << 20;
+
+/// Bytes of one frame on a stream, its length word not counted.
+pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// Members on one phone: a family, and a carer's charges.
+pub const WALLET_MEMBERS_MAX: usize = 32;
+/// Active devices of one member: their own and their carers'.
+pub const DEVICES_MAX: usize = BINDINGS_MAX;
+/// Operator rows in one import frame.
+pub const IMPORT_ROWS_MAX: usize = 64;
+
+const _: () = assert!(PAGE_BYTES_MAX + BODY_BYTES_MAX + 64 * PAGE_RECORDS_MAX <= VALUE_BYTES_MAX);
+const _: () = assert!(TRUST_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(VALUE_BYTES_MAX * 8 < FRAME_BYTES_MAX);
+const _: () = assert!(CARD_BYTES_MAX < BODY_BYTES_MAX);
+const _: () = assert!(CARD_BYTES_MAX * BINDINGS_MAX < VALUE_BYTES_MAX);
