@@ -5,4 +5,5 @@
 
 pub mod limits;
 pub mod merkle;
+pub mod merkle_proof;
 pub mod status;

@@ -71,6 +71,8 @@ pub const PAGE_BYTES_MAX: usize = 8 * 1024;
 pub const BODY_BYTES_MAX: usize = 4 * 1024;
 /// Records in one feed.
 pub const FEED_RECORDS_MAX: u64 = 1 << 20;
+/// Hashes of a feed's frontier: one for each one bit of a size up to [`FEED_RECORDS_MAX`].
+pub const FRONTIER_HASHES_MAX: usize = 20;
 
 /// Bytes of one frame on a stream, its length word not counted.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
@@ -86,3 +88,4 @@ const _: () = assert!(TRUST_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(VALUE_BYTES_MAX * 8 < FRAME_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX * BINDINGS_MAX < VALUE_BYTES_MAX);
+const _: () = assert!((FEED_RECORDS_MAX - 1).count_ones() as usize <= FRONTIER_HASHES_MAX);
