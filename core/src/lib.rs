@@ -3,7 +3,17 @@
 //! Pure: no I/O, no clock, no randomness, no threads. Time and random bytes are arguments. The formats are drawn in
 //! `docs/formats.md`; every bound stands in [`limits`].
 
+pub mod card;
+pub mod cbor;
+pub mod cose;
+pub mod ids;
+pub mod keys;
 pub mod limits;
 pub mod merkle;
 pub mod merkle_proof;
+pub mod presentation;
+pub mod record;
 pub mod status;
+pub mod time;
+pub mod trust;
+mod trust_codec;
