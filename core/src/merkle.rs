@@ -15,14 +15,12 @@ pub struct TreeHash(pub [u8; 32]);
 
 impl TreeHash {
     /// The root of a tree without leaves.
-    #[must_use]
     pub fn of_empty_tree() -> Self {
         // RFC 9162 §2.1.1: "The hash of an empty list is the hash of an empty string".
         Self(Sha256::digest(b"").into())
     }
 
     /// The hash of one leaf's bytes.
-    #[must_use]
     pub fn of_leaf(leaf: &[u8]) -> Self {
         // RFC 9162 §2.1.1: "MTH({d[0]}) = HASH(0x00 || d[0])".
         Self(
@@ -35,7 +33,6 @@ impl TreeHash {
     }
 
     /// The hash of an inner node over its two children.
-    #[must_use]
     pub fn of_node(left: &Self, right: &Self) -> Self {
         // RFC 9162 §2.1.1: "MTH(D_n) = HASH(0x01 || MTH(D[0:k]) || MTH(D[k:n]))".
         let hash = Sha256::new()
@@ -70,7 +67,6 @@ impl Default for Frontier {
 
 impl Frontier {
     /// The frontier of a tree without leaves.
-    #[must_use]
     pub const fn new() -> Self {
         Self {
             size: 0,
@@ -125,19 +121,16 @@ impl Frontier {
     }
 
     /// The number of leaves.
-    #[must_use]
     pub const fn size(&self) -> u64 {
         self.size
     }
 
     /// The root over all leaves so far.
-    #[must_use]
     pub fn root(&self) -> TreeHash {
         fold_peaks(&self.peaks)
     }
 
     /// The bytes that [`Frontier::decode`] reads: at most 8 + 32 × [`FRONTIER_HASHES_MAX`].
-    #[must_use]
     pub fn encode(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(8 + 32 * FRONTIER_HASHES_MAX);
         bytes.extend_from_slice(&self.size.to_be_bytes());
@@ -149,7 +142,6 @@ impl Frontier {
 }
 
 /// The root over a list of leaf hashes.
-#[must_use]
 pub fn root_of(leaves: &[TreeHash]) -> TreeHash {
     let mut peaks = Vec::new();
     for (size, leaf) in (0_u64..).zip(leaves) {

@@ -7,7 +7,6 @@ use crate::merkle::{TreeHash, root_of};
 
 /// The path that proves the leaf at `index` to be in the tree over `leaves`, lowest sibling first; `None` when there
 /// is no such leaf.
-#[must_use]
 pub fn inclusion_path(leaves: &[TreeHash], index: usize) -> Option<Vec<TreeHash>> {
     if index >= leaves.len() {
         return None;
@@ -32,7 +31,6 @@ pub fn inclusion_path(leaves: &[TreeHash], index: usize) -> Option<Vec<TreeHash>
 
 /// The proof that the tree over the first `old_size` of `leaves` is the beginning of the tree over all of them; empty
 /// when `old_size` is zero or all, `None` when it is more.
-#[must_use]
 pub fn consistency_proof(leaves: &[TreeHash], old_size: usize) -> Option<Vec<TreeHash>> {
     if old_size > leaves.len() {
         return None;
