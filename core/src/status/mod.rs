@@ -6,6 +6,7 @@
 
 mod bits;
 pub mod golomb;
+pub mod set;
 
 #[cfg(test)]
 mod testing;
