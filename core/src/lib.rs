@@ -4,8 +4,11 @@
 //! `docs/formats.md`; every bound stands in [`limits`].
 
 pub mod card;
+pub mod card_record;
 pub mod cbor;
+pub mod codec;
 pub mod cose;
+pub mod feed;
 pub mod ids;
 pub mod keys;
 pub mod limits;
@@ -13,7 +16,9 @@ pub mod merkle;
 pub mod merkle_proof;
 pub mod presentation;
 pub mod record;
+pub mod seal;
 pub mod status;
+pub mod sync;
 pub mod time;
 pub mod trust;
 mod trust_codec;

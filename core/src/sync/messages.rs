@@ -1,0 +1,286 @@
+//! Frames of phones and terminals. One bidirectional stream is one exchange: the client sends a [`Request`] and reads
+//! [`Reply`] frames until [`Reply::Done`] or [`Reply::Refused`]. The server opens one-way streams of its own: the first
+//! carries [`Hello`], each later one carries replies that were not asked for (news), ending in [`Reply::Done`].
+//!
+//! Enum variants are only ever appended; a changed struct gets a new schema number.
+
+use serde::{Deserialize, Serialize};
+
+use crate::codec::Schema;
+use crate::feed::FeedPage;
+use crate::ids::{FacilityCode, MemberId};
+use crate::keys::{KeyId, PublicKey};
+use crate::limits::FRAME_BYTES_MAX;
+use crate::presentation::Proof;
+use crate::status::StatusVersion;
+use crate::sync::admin::{AdminReply, AdminRequest};
+use crate::time::UnixSeconds;
+
+/// The server's first words; a client is connected when it has read them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The server's clock, for showing a phone's skew; never a source of trusted time.
+    pub time: UnixSeconds,
+}
+
+impl Schema for Hello {
+    const SCHEMA: u16 = 1;
+    const BYTES_MAX: usize = 64;
+}
+
+/// What a client asks; the first frame of an exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request {
+    /// A new device asks for a member's records, with a one-time code. Any transport key may ask.
+    Activate(Activate),
+    /// A new terminal asks to be enrolled, with a one-time token. Any transport key may ask.
+    Enrol(Enrol),
+    /// A device brings its members up to date.
+    SyncWallet(SyncWallet),
+    /// A terminal brings trust and status list up to date.
+    SyncTerminal(SyncTerminal),
+    /// An operator's command.
+    Admin(AdminRequest),
+}
+
+impl Schema for Request {
+    const SCHEMA: u16 = 2;
+    const BYTES_MAX: usize = FRAME_BYTES_MAX;
+}
+
+/// A device's first request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Activate {
+    /// Mã số BHXH, personal number, or the 32 hexadecimal digits of a member id; at most 32 bytes.
+    pub alias: String,
+    /// The one-time code; at most 64 bytes.
+    pub code: String,
+    /// The key that will make proofs.
+    pub presentation_key: PublicKey,
+    /// A proof by that key over the device's transport key (its 32 bytes stand where a card's bytes would), so that
+    /// nobody binds a key that is not theirs.
+    pub possession: ProofBytes,
+}
+
+/// A proof as it travels in a frame.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProofBytes {
+    /// When the phone signed, by its clock.
+    pub time: UnixSeconds,
+    /// Random.
+    pub nonce: [u8; 4],
+    /// First half of the signature (serde has no arrays of 64).
+    pub signature_r: [u8; 32],
+    /// Second half.
+    pub signature_s: [u8; 32],
+}
+
+impl From<&Proof> for ProofBytes {
+    fn from(proof: &Proof) -> Self {
+        let (mut signature_r, mut signature_s) = ([0; 32], [0; 32]);
+        let (r, s) = proof.signature.0.split_at(32);
+        signature_r.copy_from_slice(r);
+        signature_s.copy_from_slice(s);
+        Self {
+            time: proof.time,
+            nonce: proof.nonce,
+            signature_r,
+            signature_s,
+        }
+    }
+}
+
+impl From<&ProofBytes> for Proof {
+    fn from(bytes: &ProofBytes) -> Self {
+        let mut signature = [0; 64];
+        let (r, s) = signature.split_at_mut(32);
+        r.copy_from_slice(&bytes.signature_r);
+        s.copy_from_slice(&bytes.signature_s);
+        let signature = crate::keys::Signature(signature);
+        Self {
+            time: bytes.time,
+            nonce: bytes.nonce,
+            signature,
+            challenge: None,
+        }
+    }
+}
+
+/// A terminal's first request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrol {
+    /// The one-time token; at most 64 bytes.
+    pub token: String,
+    /// The key that will sign the terminal's own documents (use `terminal`); its transport key speaks here.
+    pub terminal_key: PublicKey,
+}
+
+/// What a phone has, and whether it stays for news.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncWallet {
+    /// Version of the trust bundle in hand.
+    pub trust: u64,
+    /// A cursor for each member on the phone; at most [`crate::limits::WALLET_MEMBERS_MAX`].
+    pub members: Vec<MemberCursor>,
+    /// Whether news are wanted on this connection from now on.
+    pub follow: Follow,
+}
+
+/// What a phone holds of one member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberCursor {
+    /// Whose.
+    pub member: MemberId,
+    /// The feed's epoch.
+    pub epoch: u32,
+    /// Records of the feed in hand.
+    pub size: u64,
+    /// [`state_digest`] of the feed's root and of the device's own credentials.
+    pub state: StateDigest,
+}
+
+/// 16 bytes that are equal when two sides hold the same; see [`state_digest`].
+pub type StateDigest = [u8; 16];
+
+/// SHA-256 over the feed's root and each of the device's credentials in byte order, cut to 16 bytes. Each part goes in
+/// as its own SHA-256, so that no two lists run together.
+pub fn state_digest<'a>(
+    root: &[u8; 32],
+    credentials: impl IntoIterator<Item = &'a [u8]>,
+) -> StateDigest {
+    use sha2::{Digest, Sha256};
+    let mut hashes: Vec<[u8; 32]> = credentials
+        .into_iter()
+        .map(|credential| Sha256::digest(credential).into())
+        .collect();
+    hashes.sort_unstable();
+    let digest = hashes
+        .iter()
+        .fold(Sha256::new_with_prefix(root), |digest, hash| {
+            digest.chain_update(hash)
+        });
+    let mut state = [0; 16];
+    state
+        .iter_mut()
+        .zip(digest.finalize())
+        .for_each(|(to, from)| *to = from);
+    state
+}
+
+/// Whether the client stays for news.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Follow {
+    /// Answer this and forget it.
+    Once,
+    /// Send news on this connection until it ends.
+    Stay,
+}
+
+/// What a terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncTerminal {
+    /// Version of the trust bundle in hand.
+    pub trust: u64,
+    /// The status list in hand: its version and the key that signed it.
+    pub status: Option<(StatusVersion, KeyId)>,
+    /// A snapshot received in part: its version and the bytes in hand.
+    pub partial: Option<(StatusVersion, u64)>,
+    /// Whether news are wanted on this connection from now on.
+    pub follow: Follow,
+}
+
+/// One frame of an answer, or of news.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The exchange is over and everything asked for has been sent.
+    Done,
+    /// Nothing was done.
+    Refused(Refusal),
+    /// Activated: the member's id. A sync follows in an exchange of its own.
+    Activated(MemberId),
+    /// Enrolled at this facility.
+    Enrolled(FacilityCode),
+    /// The next trust bundle to take; several come in order when roots changed in between.
+    Trust(Vec<u8>),
+    /// More of a member's feed. Pages of one answer join on to each other; the last frame carries the signed head.
+    Feed(FeedReply),
+    /// All of this device's credentials for a member; those in hand that are not among them are dropped.
+    Credentials {
+        /// Whose.
+        member: MemberId,
+        /// Signed cards bound to this device's presentation key.
+        credentials: Vec<Vec<u8>>,
+    },
+    /// This device no longer holds this member: its data is to be wiped.
+    Retired(MemberId),
+    /// A status delta that follows on from the list in hand, or from the delta before it.
+    StatusDelta(Vec<u8>),
+    /// A piece of a status snapshot.
+    StatusSnapshot(SnapshotPiece),
+    /// The answer to an operator.
+    Admin(AdminReply),
+}
+
+impl Schema for Reply {
+    const SCHEMA: u16 = 3;
+    const BYTES_MAX: usize = FRAME_BYTES_MAX;
+}
+
+/// A piece of a member's feed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedReply {
+    /// Whose.
+    pub member: MemberId,
+    /// Records from the phone's size on.
+    pub pages: Vec<FeedPage>,
+    /// The signed head over everything sent so far; present in the last piece.
+    pub head: Option<Vec<u8>>,
+}
+
+/// A piece of a status snapshot's bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SnapshotPiece {
+    /// Which snapshot.
+    pub version: StatusVersion,
+    /// Where this piece starts.
+    pub offset: u64,
+    /// Bytes of the whole snapshot; at most [`crate::limits::STATUS_BYTES_MAX`].
+    pub total: u64,
+    /// The piece.
+    pub bytes: Vec<u8>,
+}
+
+/// Why nothing was done. A code: the reason in words stays in the server's log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
+pub enum Refusal {
+    /// This key may not ask this, or not any more.
+    #[error("not authorised")]
+    NotAuthorised,
+    /// The code or token is wrong, used or over; or the member is not known. One answer, so that nothing can be probed.
+    #[error("code not accepted")]
+    BadCode,
+    /// The request breaks a bound or a form.
+    #[error("malformed request")]
+    Malformed,
+    /// No such thing.
+    #[error("not found")]
+    NotFound,
+    /// The request contradicts what is stored.
+    #[error("conflicts with what is stored")]
+    Conflict,
+    /// All of the sixteen bindings of the card are in use.
+    #[error("no free binding")]
+    NoFreeBinding,
+    /// Too much at once; come back after this many seconds.
+    #[error("busy, come back in {retry_after_seconds} s")]
+    Busy {
+        /// Seconds.
+        retry_after_seconds: u32,
+    },
+    /// The server failed; nothing was done.
+    #[error("server failed")]
+    Internal,
+    /// The same operation id came with other content.
+    #[error("operation id used for something else")]
+    OperationReused,
+}
