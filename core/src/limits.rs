@@ -71,11 +71,41 @@ pub const PAGE_BYTES_MAX: usize = 8 * 1024;
 pub const BODY_BYTES_MAX: usize = 4 * 1024;
 /// Records in one feed.
 pub const FEED_RECORDS_MAX: u64 = 1 << 20;
+/// Bytes of a signed feed head; every number in it at its largest takes 171.
+pub const HEAD_BYTES_MAX: usize = 192;
 /// Hashes of a feed's frontier: one for each one bit of a size up to [`FEED_RECORDS_MAX`].
 pub const FRONTIER_HASHES_MAX: usize = 20;
 
 /// Bytes of one frame on a stream, its length word not counted.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
+/// Bytes of the server's Hello: versions, marks and a policy hint, never data.
+pub const HELLO_BYTES_MAX: usize = 16 * 1024;
+/// Bytes a frame's memory starts with at most; more comes only with the bytes themselves.
+pub const FRAME_ALLOC_BYTES: usize = 16 * 1024;
+/// Exchanges one client has open at a time; more wait at the client.
+pub const EXCHANGES_PARALLEL_MAX: u32 = 8;
+/// Streams of news a client leaves unread at a time; more wait at the server, for a while.
+pub const PUSHES_PARALLEL_MAX: u32 = 4;
+/// Bytes under way on one stream: 64 KiB in 100 ms is 5 Mbit/s.
+pub const STREAM_WINDOW_BYTES: u32 = 64 * 1024;
+/// Bytes under way on one connection, each way: what a hostile client can pin in the server's memory.
+pub const CONNECTION_WINDOW_BYTES: u32 = 128 * 1024;
+/// Bytes of handshake data held out of order; a handshake with raw keys is under 2 kB.
+pub const CRYPTO_BUFFER_BYTES: usize = 16 * 1024;
+/// First packets waiting for admission.
+pub const INCOMING_MAX: usize = 8_192;
+/// Bytes kept for one client that waits for admission.
+pub const INCOMING_BUFFER_BYTES: u64 = 16 * 1024;
+/// Bytes kept for all clients that wait for admission.
+pub const INCOMING_BUFFERS_BYTES: u64 = 16 * 1024 * 1024;
+/// Clients with a finished handshake that the application has not looked at yet.
+pub const ARRIVALS_WAITING_MAX: usize = 64;
+/// Bytes asked of the system for each buffer of the server's socket: 40 ms of packets at 400 Mbit/s.
+pub const UDP_BUFFER_BYTES: usize = 2 * 1024 * 1024;
+/// Seconds a client waits before it returns to a busy or stopped server that did not say.
+pub const RETRY_AFTER_SECONDS_DEFAULT: u32 = 15;
+/// Seconds a client waits at most, whatever the server says: news must not be a day late.
+pub const RETRY_AFTER_SECONDS_MAX: u32 = 3_600;
 /// Members on one phone: a family, and a carer's charges.
 pub const WALLET_MEMBERS_MAX: usize = 32;
 /// Active devices of one member: their own and their carers'.
@@ -89,3 +119,7 @@ const _: () = assert!(VALUE_BYTES_MAX * 8 < FRAME_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX * BINDINGS_MAX < VALUE_BYTES_MAX);
 const _: () = assert!((FEED_RECORDS_MAX - 1).count_ones() as usize <= FRONTIER_HASHES_MAX);
+const _: () = assert!(HELLO_BYTES_MAX < STREAM_WINDOW_BYTES as usize);
+const _: () = assert!(STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);
+const _: () = assert!(FRAME_ALLOC_BYTES <= STREAM_WINDOW_BYTES as usize);
+const _: () = assert!(RETRY_AFTER_SECONDS_DEFAULT <= RETRY_AFTER_SECONDS_MAX);
