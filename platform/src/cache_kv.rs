@@ -1,0 +1,58 @@
+//! The cache of a phone or terminal: a store that may be lost, because everything in it can be fetched again.
+//!
+//! Promises: damage never keeps a program from starting; a damaged cache is moved aside and an empty one takes its place.
+//! Not for anything that exists only here (an own store keeps a journal).
+
+use std::path::{Path, PathBuf};
+
+use crate::kv::StoreError;
+use crate::sled_kv::{SledKv, SledOptions};
+use crate::store_folder::{Found, StoreKind, remove_set_aside, set_aside};
+
+/// Opens the cache in `folder`, makes it when there is none, and replaces a damaged one by an empty one. The newest
+/// [`SET_ASIDE_KEPT`] damaged ones are kept beside it.
+///
+/// Finds the damage that shows while opening; [`SledKv::verify`] looks at every value, and when that or a later read
+/// answers [`StoreError::Corrupt`], drop the store and call [`replace_damaged`].
+pub fn open_or_set_aside(
+    folder: &Path,
+    options: SledOptions,
+) -> Result<(SledKv, CacheOpening), StoreError> {
+    match SledKv::open_found(folder, StoreKind::Cache, options) {
+        Ok((store, Found::Existing)) => Ok((store, CacheOpening::Existing)),
+        Ok((store, Found::Made)) => Ok((store, CacheOpening::Made)),
+        Err(why @ StoreError::Corrupt { .. }) => replace_damaged(folder, options, why),
+        Err(error) => Err(error),
+    }
+}
+
+/// Moves the cache in `folder` aside because of `why`, and makes an empty one. Nobody may have it open.
+pub fn replace_damaged(
+    folder: &Path,
+    options: SledOptions,
+    why: StoreError,
+) -> Result<(SledKv, CacheOpening), StoreError> {
+    let moved_to = set_aside(folder)?;
+    remove_set_aside(folder, SET_ASIDE_KEPT)?;
+    let store = SledKv::open(folder, StoreKind::Cache, options)?;
+    Ok((store, CacheOpening::SetAside { moved_to, why }))
+}
+
+/// What opening a cache did, for the log and for the sync that has to fill it again.
+#[derive(Debug)]
+pub enum CacheOpening {
+    /// The cache was there and is in use.
+    Existing,
+    /// There was none; it is empty.
+    Made,
+    /// The old one was damaged; it was moved, and a new, empty one made.
+    SetAside {
+        /// Where the damaged one is now.
+        moved_to: PathBuf,
+        /// What was found.
+        why: StoreError,
+    },
+}
+
+/// Damaged ones kept for whoever wants to look at them.
+pub const SET_ASIDE_KEPT: usize = 2;

@@ -1,0 +1,352 @@
+//! The embedded store on disk. The only file that knows which engine it is.
+//!
+//! Promises: a commit is on the disk when it returns (the engine's own flush is no fsync on Linux, so the database file
+//! is synced after it); a value that comes back is the value that was written, by a checksum over key and value; a panic
+//! of the engine over damaged files is an error, not the end of the process. Refuses: a second opener, a newer schema, a
+//! store of another kind, all before the engine touches a file. The engine syncs its `blobs/` files never, so nothing may
+//! get there: leaves hold up to [`LEAF_VALUES_MAX`] values, and the segment size is chosen so that even the largest fits.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, RwLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bhyt_core::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
+
+use crate::files::{self, FileOperation};
+use crate::kv::{Batch, Damage, Kv, Pair, StoreError};
+use crate::store_folder::{Found, StoreKind, StoreLock, enter, try_lock};
+
+/// A store in a folder of its own. Dropping it closes it.
+pub struct SledKv {
+    folder: PathBuf,
+    closed: AtomicBool,
+    /// Held for writing while a batch is applied, so that a scan never sees half of one.
+    gate: RwLock<()>,
+    /// The engine's file, for the sync that the engine leaves out.
+    file: File,
+    /// `None` only while dropping.
+    engine: Option<sled::Db>,
+    /// Dropped last: nobody may open the store while the engine still writes.
+    _lock: StoreLock,
+}
+
+/// What a host may choose about a store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SledOptions {
+    /// Bytes of pages held in memory, at least 1 MiB. Expect two to three times as much in use. Default 8 MiB.
+    pub cache_bytes: u64,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self {
+            cache_bytes: 8 * 1024 * 1024,
+        }
+    }
+}
+
+impl SledKv {
+    /// Opens the store in `folder`, or makes it. A store of another kind or of a newer schema is left untouched.
+    pub fn open(folder: &Path, kind: StoreKind, options: SledOptions) -> Result<Self, StoreError> {
+        Self::open_found(folder, kind, options).map(|(store, _)| store)
+    }
+
+    /// Reads every pair and checks it; the number of pairs. Takes as long as reading the whole store.
+    pub fn verify(&self) -> Result<u64, StoreError> {
+        let mut pairs = 0;
+        self.for_each(|_, _| pairs += 1)?;
+        Ok(pairs)
+    }
+
+    /// Visits every pair in ascending order, and checks it.
+    pub(crate) fn for_each(&self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
+        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.guarded(|engine| {
+            for pair in engine.scan_prefix([TAG_USER]) {
+                let (key, stored) = pair.map_err(|error| self.engine_error(error))?;
+                let key = key.get(1..).unwrap_or_default();
+                visit(key, self.checked(key, &stored)?);
+            }
+            Ok(())
+        })
+    }
+
+    /// The number that came with the newest [`Self::commit_marked`], if there was one.
+    pub(crate) fn mark(&self) -> Result<Option<u64>, StoreError> {
+        self.guarded(|engine| {
+            let found = engine
+                .get(MARK_KEY)
+                .map_err(|error| self.engine_error(error))?;
+            let Some(stored) = found else { return Ok(None) };
+            let value = self.checked(MARK_KEY, &stored)?;
+            let bytes = value
+                .try_into()
+                .map_err(|_| self.corrupt(Damage::Checksum))?;
+            Ok(Some(u64::from_le_bytes(bytes)))
+        })
+    }
+
+    /// Like [`Kv::commit`], and keeps `mark` with the batch, atomically.
+    pub(crate) fn commit_marked(&self, batch: Batch, mark: u64) -> Result<(), StoreError> {
+        let mut writes = engine_batch(batch);
+        writes.insert(MARK_KEY, stored_value(MARK_KEY, &mark.to_le_bytes()));
+        self.apply(writes)
+    }
+
+    /// [`Self::open`], and whether the store was there.
+    pub(crate) fn open_found(
+        folder: &Path,
+        kind: StoreKind,
+        options: SledOptions,
+    ) -> Result<(Self, Found), StoreError> {
+        let (lock, found) = enter(folder, kind)?;
+        let database = folder.join(DATABASE_FILE);
+        await_engine_lock(folder, &database)?;
+        let engine = open_engine(folder, options)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(&database)
+            .map_err(StoreError::at(FileOperation::Open, &database))?;
+        // Opening writes (recovery, a fresh file): make that and the names durable before the first commit relies on it.
+        file.sync_all()
+            .map_err(StoreError::at(FileOperation::Sync, &database))?;
+        files::sync_folder(folder)?;
+        let store = Self {
+            folder: folder.to_owned(),
+            closed: AtomicBool::new(false),
+            gate: RwLock::new(()),
+            file,
+            engine: Some(engine),
+            _lock: lock,
+        };
+        Ok((store, found))
+    }
+
+    fn apply(&self, writes: sled::Batch) -> Result<(), StoreError> {
+        let result = self.guarded(|engine| {
+            {
+                let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+                engine
+                    .apply_batch(writes)
+                    .map_err(|error| self.engine_error(error))?;
+            }
+            engine.flush().map_err(|error| self.engine_error(error))?;
+            self.file
+                .sync_data()
+                .map_err(StoreError::at(FileOperation::Sync, &self.folder))
+        });
+        if result.is_err() {
+            self.closed.store(true, Ordering::SeqCst);
+        }
+        result
+    }
+
+    /// Runs engine code; a panic in it closes the store and is an error.
+    fn guarded<T>(
+        &self,
+        run: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let engine = match &self.engine {
+            Some(engine) if !self.closed.load(Ordering::SeqCst) => engine,
+            _ => {
+                return Err(StoreError::Closed {
+                    path: self.folder.clone(),
+                });
+            }
+        };
+        catch_unwind(AssertUnwindSafe(|| run(engine))).unwrap_or_else(|_| {
+            self.closed.store(true, Ordering::SeqCst);
+            Err(self.corrupt(Damage::EnginePanic))
+        })
+    }
+
+    /// The value inside a stored value, when its checksum is that of `key` and the value.
+    fn checked<'a>(&self, key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], StoreError> {
+        let (sum, value) = stored
+            .split_first_chunk()
+            .ok_or_else(|| self.corrupt(Damage::Checksum))?;
+        if u32::from_le_bytes(*sum) == checksum(key, value) {
+            Ok(value)
+        } else {
+            Err(self.corrupt(Damage::Checksum))
+        }
+    }
+
+    fn corrupt(&self, what: Damage) -> StoreError {
+        StoreError::Corrupt {
+            path: self.folder.clone(),
+            what,
+        }
+    }
+
+    fn engine_error(&self, error: sled::Error) -> StoreError {
+        engine_error(&self.folder, error)
+    }
+}
+
+impl Kv for SledKv {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.guarded(|engine| {
+            let found = engine
+                .get(tagged(key))
+                .map_err(|error| self.engine_error(error))?;
+            found
+                .map(|stored| self.checked(key, &stored).map(<[u8]>::to_vec))
+                .transpose()
+        })
+    }
+
+    fn scan(
+        &self,
+        prefix: &[u8],
+        after: Option<&[u8]>,
+        max: usize,
+    ) -> Result<Vec<Pair>, StoreError> {
+        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        self.guarded(|engine| {
+            use std::ops::Bound::{Excluded, Included, Unbounded};
+            let start = match after {
+                Some(after) if after >= prefix => Excluded(tagged(after)),
+                _ => Included(tagged(prefix)),
+            };
+            let mut found = Vec::new();
+            for pair in engine.range((start, Unbounded)).take(max) {
+                let (key, stored) = pair.map_err(|error| self.engine_error(error))?;
+                let Some(key) = key.strip_prefix(&[TAG_USER]) else {
+                    break;
+                };
+                if !key.starts_with(prefix) {
+                    break;
+                }
+                found.push((key.to_vec(), self.checked(key, &stored)?.to_vec()));
+            }
+            Ok(found)
+        })
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return self.guarded(|_| Ok(()));
+        }
+        self.apply(engine_batch(batch))
+    }
+}
+
+impl Drop for SledKv {
+    fn drop(&mut self) {
+        let Some(engine) = self.engine.take() else {
+            return;
+        };
+        // The engine unwraps the result of its last sync; a disk that fails then must not end the process.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(engine)));
+    }
+}
+
+impl fmt::Debug for SledKv {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SledKv")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keys of the caller stand under one tag, ours under another, so that neither can hide the other.
+fn tagged(key: &[u8]) -> Vec<u8> {
+    let mut tagged = Vec::with_capacity(key.len() + 1);
+    tagged.push(TAG_USER);
+    tagged.extend_from_slice(key);
+    tagged
+}
+
+fn engine_batch(batch: Batch) -> sled::Batch {
+    let mut writes = sled::Batch::default();
+    for (key, value) in batch.iter() {
+        match value {
+            Some(value) => writes.insert(tagged(key), stored_value(key, value)),
+            None => writes.remove(tagged(key)),
+        }
+    }
+    writes
+}
+
+fn stored_value(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let mut stored = Vec::with_capacity(value.len() + size_of::<u32>());
+    stored.extend_from_slice(&checksum(key, value).to_le_bytes());
+    stored.extend_from_slice(value);
+    stored
+}
+
+fn checksum(key: &[u8], value: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(key);
+    hasher.update(value);
+    hasher.finalize()
+}
+
+fn open_engine(folder: &Path, options: SledOptions) -> Result<sled::Db, StoreError> {
+    let config = sled::Config::new()
+        .path(folder)
+        .mode(sled::Mode::LowSpace)
+        .cache_capacity(options.cache_bytes.max(CACHE_BYTES_MIN))
+        .segment_size(SEGMENT_BYTES)
+        .flush_every_ms(None)
+        .use_compression(false);
+    match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        Ok(opened) => opened.map_err(|error| engine_error(folder, error)),
+        Err(_) => Err(StoreError::Corrupt {
+            path: folder.to_owned(),
+            what: Damage::EnginePanic,
+        }),
+    }
+}
+
+/// The engine closes its file a moment after it is dropped, on a thread of its own. We hold the store's lock, so nobody
+/// else can be using the file, and waiting for it is bounded.
+fn await_engine_lock(folder: &Path, database: &Path) -> Result<(), StoreError> {
+    let file = match OpenOptions::new().read(true).write(true).open(database) {
+        Ok(file) => file,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(StoreError::from_io(FileOperation::Open, database, error)),
+    };
+    let start = Instant::now();
+    while !try_lock(&file).map_err(StoreError::at(FileOperation::Lock, database))? {
+        if start.elapsed() > ENGINE_LOCK_WAIT_MAX {
+            return Err(StoreError::InUse {
+                path: folder.to_owned(),
+            });
+        }
+        thread::sleep(ENGINE_LOCK_PAUSE);
+    }
+    Ok(())
+}
+
+fn engine_error(folder: &Path, error: sled::Error) -> StoreError {
+    match error {
+        sled::Error::Corruption { .. } => StoreError::Corrupt {
+            path: folder.to_owned(),
+            what: Damage::Engine,
+        },
+        sled::Error::Io(source) => StoreError::from_io(FileOperation::Engine, folder, source),
+        other => StoreError::from_io(FileOperation::Engine, folder, other.into()),
+    }
+}
+
+const DATABASE_FILE: &str = "db";
+const TAG_USER: u8 = 1;
+const MARK_KEY: &[u8] = &[0, b'm'];
+const CACHE_BYTES_MIN: u64 = 1024 * 1024;
+const ENGINE_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
+const ENGINE_LOCK_PAUSE: Duration = Duration::from_millis(2);
+
+/// Pages larger than a quarter of a segment go to `blobs/`. With the engine's default of 512 KiB, 2,048 values of 16 KiB
+/// made 224 such files; with 1 MiB still 18; with 2 MiB none.
+const SEGMENT_BYTES: usize = 2 * 1024 * 1024;
+/// A leaf is split when it holds more than 16 pairs; a few more may be linked to it before that.
+const LEAF_VALUES_MAX: usize = 28;
+const _: () = assert!((KEY_BYTES_MAX + VALUE_BYTES_MAX + 64) * LEAF_VALUES_MAX < SEGMENT_BYTES / 4);

@@ -1,0 +1,262 @@
+//! The folder of a store: who may open it, what it holds, and where a damaged one goes.
+//!
+//! `SCHEMA` names kind and schema number in one line, and is read before anything else is touched, so that an older
+//! program never writes into a newer store. `lock` lets one program in at a time. Everything in the folder is readable
+//! by its owner only.
+
+use std::fmt;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+
+use crate::files::{
+    self, FileAccess, FileError, FileOperation, folder_of, is_temporary, read_bounded, write_atomic,
+};
+use crate::kv::{Damage, StoreError};
+
+/// What a store is for. One kind is never opened as another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// Official records of a phone or terminal: fetched again when lost.
+    Cache,
+    /// What only this device has: personal document, drafts, outbox, evidence, marks.
+    Own,
+    /// The server's store.
+    Server,
+}
+
+impl StoreKind {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Cache => "cache",
+            Self::Own => "own",
+            Self::Server => "server",
+        }
+    }
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Moves a damaged store out of the way, to the free name `<folder>.corrupt-N` that is returned.
+///
+/// Refuses with [`StoreError::InUse`] while a program has the store open. Sets no limit to the number of folders set
+/// aside; see [`remove_set_aside`].
+pub fn set_aside(folder: &Path) -> Result<PathBuf, StoreError> {
+    let lock = StoreLock::take(folder)?;
+    let moved_to = free_name(folder)?;
+    // A folder with an open file cannot be renamed on Windows; elsewhere the lock is held until the name is free.
+    if cfg!(windows) {
+        drop(lock);
+        rename_synced(folder, &moved_to)?;
+    } else {
+        rename_synced(folder, &moved_to)?;
+        drop(lock);
+    }
+    Ok(moved_to)
+}
+
+/// Removes what [`set_aside`] moved away from `folder`, but for the newest `kept`, so that a failing disk is not also a
+/// full one. Returns how many were removed. Not for anything that cannot be fetched or built again.
+pub fn remove_set_aside(folder: &Path, kept: usize) -> Result<usize, StoreError> {
+    let mut numbers = set_aside_numbers(folder)?;
+    numbers.sort_unstable();
+    let surplus = numbers.len().saturating_sub(kept);
+    for number in numbers.iter().take(surplus) {
+        let path = set_aside_name(folder, *number);
+        fs::remove_dir_all(&path).map_err(StoreError::at(FileOperation::Remove, &path))?;
+    }
+    Ok(surplus)
+}
+
+/// Whether a store was there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It was made by this call.
+    Made,
+    /// It was there.
+    Existing,
+}
+
+/// Checks kind and schema of the store in `folder`, locks it, and makes it when there is none.
+///
+/// A store that is refused is left exactly as it was.
+pub(crate) fn enter(folder: &Path, kind: StoreKind) -> Result<(StoreLock, Found), StoreError> {
+    examine(folder, kind)?;
+    files::create_private_folder(folder)?;
+    let lock = StoreLock::take(folder)?;
+    // Another program may have made the store between the first look and the lock.
+    let found = examine(folder, kind)?;
+    files::remove_leftovers(folder)?;
+    if found == Found::Made {
+        let line = format!("{SCHEMA_WORD} {SCHEMA} {kind}\n");
+        write_atomic(
+            &folder.join(SCHEMA_FILE),
+            line.as_bytes(),
+            FileAccess::OwnerOnly,
+        )?;
+        files::sync_folder(folder_of(folder))?;
+    }
+    Ok((lock, found))
+}
+
+/// Checks kind and schema without touching anything. `Made` means that there is no store yet.
+pub(crate) fn examine(folder: &Path, kind: StoreKind) -> Result<Found, StoreError> {
+    let line = match read_bounded(&folder.join(SCHEMA_FILE), SCHEMA_FILE_BYTES_MAX) {
+        Ok(line) => line,
+        Err(error) if error.is_missing() => return examine_unnamed(folder),
+        Err(error) => return Err(error.into()),
+    };
+    let foreign = || StoreError::Foreign {
+        path: folder.to_owned(),
+    };
+    let damaged = || StoreError::Corrupt {
+        path: folder.join(SCHEMA_FILE),
+        what: Damage::SchemaFile,
+    };
+    let text = str::from_utf8(&line).map_err(|_| damaged())?;
+    let mut words = text.split_ascii_whitespace();
+    if words.next() != Some(SCHEMA_WORD) {
+        return Err(damaged());
+    }
+    let found: u32 = words
+        .next()
+        .and_then(|word| word.parse().ok())
+        .ok_or_else(damaged)?;
+    if found > SCHEMA {
+        return Err(StoreError::NewerVersion {
+            path: folder.to_owned(),
+            found,
+            known: SCHEMA,
+        });
+    }
+    // There is no schema before the first.
+    if found != SCHEMA || !text.ends_with('\n') {
+        return Err(damaged());
+    }
+    if words.next() != Some(kind.name()) {
+        Err(foreign())
+    } else {
+        Ok(Found::Existing)
+    }
+}
+
+/// The lock of a store, held until dropped; the system drops it with the process.
+#[derive(Debug)]
+pub(crate) struct StoreLock {
+    _file: File,
+}
+
+impl StoreLock {
+    fn take(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder.join(LOCK_FILE);
+        let mut options = FileAccess::OwnerOnly.options();
+        options.read(true).write(true).create(true);
+        #[cfg(windows)]
+        std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0);
+        let file = match options.open(&path) {
+            Ok(file) => file,
+            #[cfg(windows)]
+            Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => {
+                return Err(StoreError::InUse {
+                    path: folder.to_owned(),
+                });
+            }
+            Err(error) => return Err(StoreError::from_io(FileOperation::Lock, &path, error)),
+        };
+        if try_lock(&file).map_err(StoreError::at(FileOperation::Lock, &path))? {
+            Ok(Self { _file: file })
+        } else {
+            Err(StoreError::InUse {
+                path: folder.to_owned(),
+            })
+        }
+    }
+}
+
+/// Takes the system's advisory lock of an open file; false when somebody has it. Dropped with the file.
+pub(crate) fn try_lock(file: &File) -> Result<bool, std::io::Error> {
+    #[cfg(unix)]
+    {
+        use rustix::fs::{FlockOperation, flock};
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(not(unix))]
+    {
+        // The file was opened without sharing, which is the lock there.
+        let _ = file;
+        Ok(true)
+    }
+}
+
+/// Renames a file or folder of a store to a free `.corrupt-N` name beside it.
+pub(crate) fn free_name(path: &Path) -> Result<PathBuf, StoreError> {
+    let newest = set_aside_numbers(path)?.into_iter().max().unwrap_or(0);
+    Ok(set_aside_name(path, newest.saturating_add(1)))
+}
+
+/// Renames and makes both names durable.
+pub(crate) fn rename_synced(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(StoreError::at(FileOperation::Rename, to))?;
+    files::sync_folder(folder_of(to))?;
+    Ok(())
+}
+
+/// A folder without `SCHEMA` is a new store when it holds nothing but what an interrupted creation leaves.
+fn examine_unnamed(folder: &Path) -> Result<Found, StoreError> {
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Made),
+        Err(error) => return Err(StoreError::from_io(FileOperation::List, folder, error)),
+    };
+    for entry in entries {
+        let name = entry
+            .map_err(FileError::at(FileOperation::List, folder))?
+            .file_name();
+        if name != LOCK_FILE && !is_temporary(&name) {
+            return Err(StoreError::Foreign {
+                path: folder.to_owned(),
+            });
+        }
+    }
+    Ok(Found::Made)
+}
+
+fn set_aside_name(path: &Path, number: u32) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!("{SET_ASIDE_MARK}{number}"));
+    name.into()
+}
+
+fn set_aside_numbers(path: &Path) -> Result<Vec<u32>, StoreError> {
+    let parent = folder_of(path);
+    let mut start = path.file_name().unwrap_or_default().to_owned();
+    start.push(SET_ASIDE_MARK);
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(parent).map_err(StoreError::at(FileOperation::List, parent))? {
+        let name = entry
+            .map_err(FileError::at(FileOperation::List, parent))?
+            .file_name();
+        let number = name
+            .as_encoded_bytes()
+            .strip_prefix(start.as_encoded_bytes());
+        numbers.extend(number.and_then(|digits| str::from_utf8(digits).ok()?.parse::<u32>().ok()));
+    }
+    Ok(numbers)
+}
+
+/// Schema of the stores this program writes.
+const SCHEMA: u32 = 1;
+const SCHEMA_WORD: &str = "bhyt-store";
+const SCHEMA_FILE: &str = "SCHEMA";
+const SCHEMA_FILE_BYTES_MAX: usize = 256;
+const LOCK_FILE: &str = "lock";
+const SET_ASIDE_MARK: &str = ".corrupt-";
+#[cfg(windows)]
+const ERROR_SHARING_VIOLATION: i32 = 32;
