@@ -9,6 +9,7 @@ pub mod files;
 pub mod key_file;
 pub mod kv;
 pub mod memory_kv;
+pub mod quic;
 pub mod sled_kv;
 pub mod store_folder;
 pub mod store_key;
