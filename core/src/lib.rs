@@ -16,6 +16,7 @@ pub mod merkle;
 pub mod merkle_proof;
 pub mod presentation;
 pub mod record;
+pub mod replay;
 pub mod seal;
 pub mod status;
 pub mod sync;

@@ -7,7 +7,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Schema;
-use crate::feed::FeedPage;
+use crate::feed::{Extent, FeedPage};
 use crate::ids::{FacilityCode, MemberId};
 use crate::keys::{KeyId, PublicKey};
 use crate::limits::FRAME_BYTES_MAX;
@@ -131,10 +131,8 @@ pub struct SyncWallet {
 pub struct MemberCursor {
     /// Whose.
     pub member: MemberId,
-    /// The feed's epoch.
-    pub epoch: u32,
-    /// Records of the feed in hand.
-    pub size: u64,
+    /// How far the feed in hand goes.
+    pub extent: Extent,
     /// [`state_digest`] of the feed's root and of the device's own credentials.
     pub state: StateDigest,
 }

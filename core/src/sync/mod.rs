@@ -2,4 +2,6 @@
 //! [`backoff`]). State machines without I/O: frames in, frames and effects out, time and random bytes as arguments.
 
 pub mod admin;
+pub mod backoff;
 pub mod messages;
+pub mod wallet;
