@@ -234,7 +234,7 @@ impl News {
 }
 
 /// Before the Hello a close is a refusal.
-fn handshake_error(error: quinn::ConnectionError) -> TransportError {
+pub(super) fn handshake_error(error: quinn::ConnectionError) -> TransportError {
     // RFC 7301 §3.2: alert 120, no_application_protocol.
     let no_protocol = quinn::TransportErrorCode::crypto(120);
     match (&error, close_reason(&error)) {

@@ -58,6 +58,8 @@ mod connection;
 mod error;
 mod exchange;
 mod frames;
+#[cfg(test)]
+mod hostile;
 mod key;
 mod server;
 mod settings;

@@ -78,6 +78,16 @@ pub(super) fn peer_key(connection: &quinn::Connection) -> Option<PeerKey> {
     PeerKey::from_spki(chain.first()?)
 }
 
+/// The client's verifier, for clients that break other rules.
+#[cfg(test)]
+pub(super) fn pinned_key(pin: PeerKey) -> Arc<dyn ServerCertVerifier> {
+    Arc::new(PinnedKey {
+        pin,
+        mismatch: Arc::default(),
+        provider: provider(),
+    })
+}
+
 /// Accepts exactly one server key.
 struct PinnedKey {
     pin: PeerKey,
