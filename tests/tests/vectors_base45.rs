@@ -43,8 +43,9 @@ fn texts_of_the_rfc_stand_in_ours() {
         let card = from_hex(bytes).unwrap();
         let ours = Presentation::new(card.clone(), None).encode_text();
         let body = ours.strip_prefix(TEXT_PREFIX).unwrap();
-        let whole_pairs = &text[..card.len() / 2 * 3];
-        assert_eq!(&body[3..3 + whole_pairs.len()], whole_pairs, "{text}");
+        let whole_pairs = text.get(..card.len() / 2 * 3).unwrap();
+        let after_head = body.get(3..).unwrap();
+        assert!(after_head.starts_with(whole_pairs), "{text} in {body}");
         assert_eq!(decode(body).unwrap().card_bytes(), card, "{text}");
     }
 }
