@@ -62,10 +62,7 @@ impl CardClaims {
     pub fn validity_at(&self, at: UnixSeconds) -> Validity {
         if at < self.valid_from.start() {
             Validity::NotYet
-        } else if self
-            .valid_to
-            .is_some_and(|last| at >= last.plus_days(1).start())
-        {
+        } else if self.valid_to.is_some_and(|last| at >= last.plus_days(1).start()) {
             Validity::Over
         } else {
             Validity::Valid
@@ -92,18 +89,11 @@ impl Payload for CardClaims {
         let length = 6 + u64::from(self.valid_to.is_some()) + u64::from(self.binding.is_some());
         cbor::encode(|e| {
             // RFC 8392 §3.1: 1 iss, 2 sub, 4 exp, 5 nbf, 6 iat; RFC 8747 §3.1: 8 cnf
-            e.map(length)?
-                .u8(1)?
-                .str(ISSUER)?
-                .u8(2)?
-                .str(self.number.as_str())?;
+            e.map(length)?.u8(1)?.str(ISSUER)?.u8(2)?.str(self.number.as_str())?;
             if let Some(last) = self.valid_to {
                 e.u8(4)?.u64(last.plus_days(1).start().0)?;
             }
-            e.u8(5)?
-                .u64(self.valid_from.start().0)?
-                .u8(6)?
-                .u64(self.issued_at.0)?;
+            e.u8(5)?.u64(self.valid_from.start().0)?.u8(6)?.u64(self.issued_at.0)?;
             if let Some(binding) = &self.binding {
                 e.u8(8)?.map(1)?.u8(1)?;
                 e.writer_mut().extend_from_slice(&binding.key.to_cose_key());
@@ -118,9 +108,7 @@ impl Payload for CardClaims {
         let mut draft = Draft::default();
         let mut decoder = cbor::decoder(bytes)?;
         read_map(&mut decoder, |key, d| draft.read_claim(key, d))?;
-        draft
-            .finish()
-            .ok_or(DecodeError::Malformed("card claims"))?
+        draft.finish().ok_or(DecodeError::Malformed("card claims"))?
     }
 }
 
@@ -128,8 +116,7 @@ impl CardClaims {
     fn encode_card_map(&self) -> Vec<u8> {
         let implied = self.number.social_number().as_ref() == Some(&self.social_number);
         let optional = [!implied, self.five_years.is_some(), self.area.is_some()];
-        let length =
-            6 + optional.map(u64::from).iter().sum::<u64>() + 2 * u64::from(self.binding.is_some());
+        let length = 6 + optional.map(u64::from).iter().sum::<u64>() + 2 * u64::from(self.binding.is_some());
         cbor::encode(|e| {
             e.map(length)?;
             if !implied {
@@ -140,25 +127,16 @@ impl CardClaims {
                 BirthDate::Day(day) => e.i64(day.days())?,
                 partial => e.str(&partial.iso())?,
             };
-            e.u8(4)?
-                .u64(self.sex.code())?
-                .u8(5)?
-                .str(self.facility.as_str())?;
+            e.u8(4)?.u64(self.sex.code())?.u8(5)?.str(self.facility.as_str())?;
             if let Some(day) = self.five_years {
                 e.u8(6)?.i64(day.days())?;
             }
             if let Some(area) = &self.area {
                 e.u8(7)?.str(area.as_str())?;
             }
-            e.u8(8)?
-                .u8(self.level.value())?
-                .u8(9)?
-                .u32(self.status_index.0)?;
+            e.u8(8)?.u8(self.level.value())?.u8(9)?.u32(self.status_index.0)?;
             if let Some(binding) = &self.binding {
-                e.u8(10)?
-                    .u8(binding.number.value())?
-                    .u8(11)?
-                    .i64(binding.end.days())?;
+                e.u8(10)?.u8(binding.number.value())?.u8(11)?.i64(binding.end.days())?;
             }
             Ok(())
         })
@@ -196,11 +174,8 @@ impl Draft {
     fn read_claim(&mut self, key: i64, d: &mut Decoder<'_>) -> Result<Key, DecodeError> {
         match key {
             1 => {
-                self.issuer = Some(
-                    (d.str()? == ISSUER)
-                        .then_some(())
-                        .ok_or(DecodeError::Malformed("issuer"))?,
-                )
+                self.issuer =
+                    Some((d.str()? == ISSUER).then_some(()).ok_or(DecodeError::Malformed("issuer"))?)
             }
             2 => self.number = Some(parsed(CardNumber::parse(d.str()?))?),
             4 => self.expires = Some(read_day_start(d)?),
@@ -277,9 +252,7 @@ impl CardDraft {
 /// A whole day's first second, as nbf and exp carry it.
 fn read_day_start(d: &mut Decoder<'_>) -> Result<Day, DecodeError> {
     let at = UnixSeconds(d.u64()?);
-    (at.day().start() == at)
-        .then_some(at.day())
-        .ok_or(DecodeError::Malformed("not the start of a day"))
+    (at.day().start() == at).then_some(at.day()).ok_or(DecodeError::Malformed("not the start of a day"))
 }
 
 fn read_days(d: &mut Decoder<'_>) -> Result<Day, DecodeError> {

@@ -14,9 +14,7 @@ pub struct CardRecord {
 }
 
 /// What became of a card.
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 pub enum CardStanding {
     /// Nothing: it stands (0).
     InForce,
@@ -31,19 +29,14 @@ pub enum CardStanding {
 }
 
 /// The portal's codes of báo giảm, 120 to 124 (domain of `maKetQua`).
-#[derive(
-    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
-)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "u8", into = "u8")]
 pub struct ReducedCode(u8);
 
 impl ReducedCode {
     /// `None` outside 120 to 124.
     pub fn new(code: u64) -> Option<Self> {
-        u8::try_from(code)
-            .ok()
-            .filter(|code| (120..=124).contains(code))
-            .map(Self)
+        u8::try_from(code).ok().filter(|code| (120..=124).contains(code)).map(Self)
     }
 
     /// 120 to 124.
@@ -76,11 +69,7 @@ impl CardRecord {
             CardStanding::Held => (4, None),
         };
         cbor::encode(|e| {
-            e.map(2 + u64::from(code.is_some()))?
-                .u8(1)?
-                .bytes(&self.credential)?
-                .u8(2)?
-                .u8(standing)?;
+            e.map(2 + u64::from(code.is_some()))?.u8(1)?.bytes(&self.credential)?.u8(2)?.u8(standing)?;
             if let Some(code) = code {
                 e.u8(3)?.u8(code.value())?;
             }
@@ -110,12 +99,7 @@ impl CardRecord {
             (Some(5..), _) => return Err(DecodeError::NeedsUpdate),
             _ => return Err(DecodeError::Malformed("card record")),
         };
-        let credential = credential
-            .ok_or(DecodeError::Malformed("card record"))?
-            .to_vec();
-        Ok(Self {
-            credential,
-            standing,
-        })
+        let credential = credential.ok_or(DecodeError::Malformed("card record"))?.to_vec();
+        Ok(Self { credential, standing })
     }
 }

@@ -62,9 +62,7 @@ pub fn read_map<'b>(
     decoder: &mut Decoder<'b>,
     mut read: impl FnMut(i64, &mut Decoder<'b>) -> Result<Key, DecodeError>,
 ) -> Result<(), DecodeError> {
-    let length = decoder
-        .map()?
-        .ok_or(DecodeError::Malformed("indefinite map"))?;
+    let length = decoder.map()?.ok_or(DecodeError::Malformed("indefinite map"))?;
     for _ in 0..length {
         let key = decoder.i64()?;
         match read(key, decoder)? {
@@ -77,11 +75,7 @@ pub fn read_map<'b>(
 }
 
 /// Reads an array head and refuses any other length than `length`.
-pub fn read_array(
-    decoder: &mut Decoder<'_>,
-    length: u64,
-    what: &'static str,
-) -> Result<(), DecodeError> {
+pub fn read_array(decoder: &mut Decoder<'_>, length: u64, what: &'static str) -> Result<(), DecodeError> {
     match decoder.array()? {
         Some(found) if found == length => Ok(()),
         _ => Err(DecodeError::Malformed(what)),
@@ -93,16 +87,11 @@ pub fn read_bytes<const N: usize>(
     decoder: &mut Decoder<'_>,
     what: &'static str,
 ) -> Result<[u8; N], DecodeError> {
-    decoder
-        .bytes()?
-        .try_into()
-        .map_err(|_| DecodeError::Malformed(what))
+    decoder.bytes()?.try_into().map_err(|_| DecodeError::Malformed(what))
 }
 
 fn check_item(bytes: &[u8], depth: usize) -> Result<&[u8], DecodeError> {
-    let depth = depth
-        .checked_sub(1)
-        .ok_or(DecodeError::Malformed("nested too deep"))?;
+    let depth = depth.checked_sub(1).ok_or(DecodeError::Malformed("nested too deep"))?;
     let (major, argument, mut rest) = read_head(bytes)?;
     match major {
         0 | 1 => Ok(rest),
@@ -110,9 +99,7 @@ fn check_item(bytes: &[u8], depth: usize) -> Result<&[u8], DecodeError> {
             let length = usize::try_from(argument).map_err(|_| TRUNCATED)?;
             let (content, rest) = rest.split_at_checked(length).ok_or(TRUNCATED)?;
             let is_text = major == 2 || std::str::from_utf8(content).is_ok();
-            is_text
-                .then_some(rest)
-                .ok_or(DecodeError::Malformed("text is not UTF-8"))
+            is_text.then_some(rest).ok_or(DecodeError::Malformed("text is not UTF-8"))
         }
         4 => {
             for _ in 0..argument {
@@ -123,9 +110,7 @@ fn check_item(bytes: &[u8], depth: usize) -> Result<&[u8], DecodeError> {
         5 => check_entries(rest, argument, depth),
         6 => check_item(rest, depth),
         // false, true, null
-        7 if (20..=22).contains(&argument) && bytes.first() == Some(&(0xe0 | argument as u8)) => {
-            Ok(rest)
-        }
+        7 if (20..=22).contains(&argument) && bytes.first() == Some(&(0xe0 | argument as u8)) => Ok(rest),
         _ => Err(DecodeError::Malformed("simple value or float")),
     }
 }
@@ -160,18 +145,14 @@ fn read_head(bytes: &[u8]) -> Result<(u8, u64, &[u8]), DecodeError> {
         _ => return Err(DecodeError::Malformed("indefinite length")),
     };
     let (argument, rest) = rest.split_at_checked(length).ok_or(TRUNCATED)?;
-    let argument = argument
-        .iter()
-        .fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
+    let argument = argument.iter().fold(0_u64, |value, &byte| value << 8 | u64::from(byte));
     let shortest = match length {
         1 => argument >= 24,
         2 => argument > 0xff,
         4 => argument > 0xffff,
         _ => argument > 0xffff_ffff,
     };
-    shortest
-        .then_some((major, argument, rest))
-        .ok_or(DecodeError::Malformed("not the shortest form"))
+    shortest.then_some((major, argument, rest)).ok_or(DecodeError::Malformed("not the shortest form"))
 }
 
 const TRUNCATED: DecodeError = DecodeError::Malformed("cut short");
@@ -184,11 +165,7 @@ mod tests {
     #[test]
     fn deterministic_items_pass_and_others_do_not() {
         let check = |hex: &str, good: bool| {
-            assert_eq!(
-                check_deterministic(&from_hex(hex).unwrap()).is_ok(),
-                good,
-                "{hex}"
-            );
+            assert_eq!(check_deterministic(&from_hex(hex).unwrap()).is_ok(), good, "{hex}");
         };
         for good in [
             "00",

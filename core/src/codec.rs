@@ -41,39 +41,24 @@ pub enum CodecError {
 /// Schema number and value. An error says that the value is larger than its type allows.
 pub fn encode<T: Schema>(value: &T) -> Result<Vec<u8>, CodecError> {
     let mut bytes = T::SCHEMA.to_le_bytes().to_vec();
-    options(T::BYTES_MAX)
-        .serialize_into(&mut bytes, value)
-        .map_err(|_| {
-            let got = options(usize::MAX)
-                .serialized_size(value)
-                .unwrap_or(u64::MAX);
-            CodecError::TooLarge {
-                limit: T::BYTES_MAX,
-                got: usize::try_from(got).unwrap_or(usize::MAX),
-            }
-        })?;
+    options(T::BYTES_MAX).serialize_into(&mut bytes, value).map_err(|_| {
+        let got = options(usize::MAX).serialized_size(value).unwrap_or(u64::MAX);
+        CodecError::TooLarge { limit: T::BYTES_MAX, got: usize::try_from(got).unwrap_or(usize::MAX) }
+    })?;
     Ok(bytes)
 }
 
 /// Reads a value of `T`'s schema from exactly these bytes.
 pub fn decode<T: Schema>(bytes: &[u8]) -> Result<T, CodecError> {
     if bytes.len() > T::BYTES_MAX {
-        return Err(CodecError::TooLarge {
-            limit: T::BYTES_MAX,
-            got: bytes.len(),
-        });
+        return Err(CodecError::TooLarge { limit: T::BYTES_MAX, got: bytes.len() });
     }
     let (schema, body) = bytes.split_first_chunk().ok_or(CodecError::Malformed)?;
     let found = u16::from_le_bytes(*schema);
     if found != T::SCHEMA {
-        return Err(CodecError::UnknownSchema {
-            found,
-            known: T::SCHEMA,
-        });
+        return Err(CodecError::UnknownSchema { found, known: T::SCHEMA });
     }
-    options(T::BYTES_MAX)
-        .deserialize(body)
-        .map_err(|_| CodecError::Malformed)
+    options(T::BYTES_MAX).deserialize(body).map_err(|_| CodecError::Malformed)
 }
 
 fn options(limit: usize) -> impl Options {

@@ -65,11 +65,7 @@ impl<T: Payload> Unsigned<T> {
     /// Prepares `value` for the key named `key_id`.
     pub fn new(value: T, key_id: KeyId) -> Self {
         let payload = value.encode();
-        Self {
-            value,
-            payload,
-            key_id,
-        }
+        Self { value, payload, key_id }
     }
 
     /// The Sig_structure that the key signs (RFC 9052 §4.4).
@@ -84,18 +80,11 @@ impl<T: Payload> Unsigned<T> {
         let protected = encode_protected(ALGORITHM_ED25519, self.key_id);
         let bytes = cbor::encode(|e| {
             // RFC 9052 §4.2: tag 18, [protected, unprotected, payload, signature]
-            e.tag(minicbor::data::Tag::new(18))?
-                .array(4)?
-                .bytes(&protected)?
-                .map(0)?;
+            e.tag(minicbor::data::Tag::new(18))?.array(4)?.bytes(&protected)?.map(0)?;
             e.bytes(&self.payload)?.bytes(&signature.0)?;
             Ok(())
         });
-        Verified {
-            claims: self.value,
-            key_id: self.key_id,
-            bytes: bytes.into(),
-        }
+        Verified { claims: self.value, key_id: self.key_id, bytes: bytes.into() }
     }
 
     /// Signs and seals with a key in memory.
@@ -134,14 +123,7 @@ impl<T: Payload> Signed<T> {
         let length = decoder.bytes()?.len();
         let payload = decoder.position() - length..decoder.position();
         let signature = Signature(cbor::read_bytes(&mut decoder, "signature")?);
-        Ok(Self {
-            bytes: bytes.into(),
-            algorithm,
-            key_id,
-            payload,
-            signature,
-            object: PhantomData,
-        })
+        Ok(Self { bytes: bytes.into(), algorithm, key_id, payload, signature, object: PhantomData })
     }
 
     /// The key that is said to have signed.
@@ -162,25 +144,20 @@ impl<T: Payload> Signed<T> {
             return Err(VerifyError::BadSignature);
         }
         let protected = encode_protected(self.algorithm, self.key_id);
-        key.verify(
-            &sig_structure(&protected, T::OBJECT, payload),
-            &self.signature,
-        )?;
+        key.verify(&sig_structure(&protected, T::OBJECT, payload), &self.signature)?;
         let claims = T::decode(payload)?;
-        Ok(Verified {
-            claims,
-            key_id: self.key_id,
-            bytes: self.bytes,
-        })
+        Ok(Verified { claims, key_id: self.key_id, bytes: self.bytes })
+    }
+
+    /// The claims of bytes that this program verified before and kept in memory since.
+    pub(crate) fn read_again(&self) -> Result<T, DecodeError> {
+        T::decode(self.bytes.get(self.payload.clone()).unwrap_or_default())
     }
 }
 
 impl<T> fmt::Debug for Signed<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signed")
-            .field("key_id", &self.key_id)
-            .field("length", &self.bytes.len())
-            .finish()
+        f.debug_struct("Signed").field("key_id", &self.key_id).field("length", &self.bytes.len()).finish()
     }
 }
 
@@ -215,20 +192,13 @@ impl<T> Verified<T> {
 
     /// For objects in another COSE structure than Sign1, whose module has checked the signatures itself.
     pub(crate) fn from_checked(claims: T, key_id: KeyId, bytes: &[u8]) -> Self {
-        Self {
-            claims,
-            key_id,
-            bytes: bytes.into(),
-        }
+        Self { claims, key_id, bytes: bytes.into() }
     }
 }
 
 impl<T> fmt::Debug for Verified<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verified")
-            .field("key_id", &self.key_id)
-            .field("length", &self.bytes.len())
-            .finish()
+        f.debug_struct("Verified").field("key_id", &self.key_id).field("length", &self.bytes.len()).finish()
     }
 }
 

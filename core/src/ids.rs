@@ -33,10 +33,7 @@ macro_rules! opaque_id {
         impl fmt::Display for $name {
             /// The short form, safe in logs: the first four bytes.
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0
-                    .iter()
-                    .take(4)
-                    .try_for_each(|byte| write!(f, "{byte:02x}"))
+                self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
             }
         }
 
@@ -134,9 +131,7 @@ text_id!(
 impl CardNumber {
     /// The social-insurance number inside the number, when its last ten characters are digits.
     pub fn social_number(&self) -> Option<SocialNumber> {
-        self.0
-            .get(self.0.len().checked_sub(10)?..)
-            .and_then(SocialNumber::parse)
+        self.0.get(self.0.len().checked_sub(10)?..).and_then(SocialNumber::parse)
     }
 
     /// The object group (`DN`, `QN`, …) and issuing province (`79`, `97`, …); `None` on the ten-digit form.
@@ -167,11 +162,8 @@ impl FullName {
     pub fn parse(text: &str) -> Option<Self> {
         let fits = (1..=NAME_BYTES_MAX).contains(&text.len());
         let plain = !text.chars().any(char::is_control);
-        let spaced = text
-            .split(' ')
-            .all(|word| !word.is_empty() && !word.contains(char::is_whitespace));
-        (fits && plain && spaced && unicode_normalization::is_nfc(text))
-            .then(|| Self(text.to_owned()))
+        let spaced = text.split(' ').all(|word| !word.is_empty() && !word.contains(char::is_whitespace));
+        (fits && plain && spaced && unicode_normalization::is_nfc(text)).then(|| Self(text.to_owned()))
     }
 
     /// The name.
@@ -213,9 +205,7 @@ pub enum Sex {
 impl Sex {
     /// From the code 0, 1 or 2.
     pub fn from_code(code: u64) -> Option<Self> {
-        [Self::Unknown, Self::Male, Self::Female]
-            .into_iter()
-            .find(|sex| sex.code() == code)
+        [Self::Unknown, Self::Male, Self::Female].into_iter().find(|sex| sex.code() == code)
     }
 
     /// 0 unknown, 1 male, 2 female.
@@ -247,10 +237,7 @@ macro_rules! small_number {
         impl $name {
             /// `None` outside the range.
             pub fn new(value: u64) -> Option<Self> {
-                u8::try_from(value)
-                    .ok()
-                    .filter(|value| $range.contains(value))
-                    .map(Self)
+                u8::try_from(value).ok().filter(|value| $range.contains(value)).map(Self)
             }
 
             /// The number.
@@ -291,10 +278,7 @@ pub fn from_hex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || text.len() > 4_096 || !text.bytes().all(|c| c.is_ascii_hexdigit()) {
         return None;
     }
-    (0..text.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok())
-        .collect()
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(text.get(at..at + 2)?, 16).ok()).collect()
 }
 
 fn all_digits(text: &[u8], length: usize) -> bool {
@@ -307,22 +291,12 @@ mod tests {
 
     #[test]
     fn card_numbers_in_use_are_taken_and_others_are_not() {
-        for good in [
-            "DN4999900000017",
-            "9900000017",
-            "TE199KT0000000A",
-            "QN5979900000017",
-        ] {
+        for good in ["DN4999900000017", "9900000017", "TE199KT0000000A", "QN5979900000017"] {
             assert!(CardNumber::parse(good).is_some(), "{good}");
         }
-        for bad in [
-            "",
-            "DN6999900000017",
-            "dn4999900000017",
-            "DN499990000001",
-            "990000001A",
-            "DN4A99900000017",
-        ] {
+        for bad in
+            ["", "DN6999900000017", "dn4999900000017", "DN499990000001", "990000001A", "DN4A99900000017"]
+        {
             assert!(CardNumber::parse(bad).is_none(), "{bad}");
         }
         let number = CardNumber::parse("DN4999900000017").unwrap();
@@ -334,20 +308,9 @@ mod tests {
     #[test]
     fn names_are_nfc_with_single_spaces() {
         let decomposed = "Nguye\u{302}\u{303}n  Thi\u{323} Tha\u{309}o ";
-        assert_eq!(
-            FullName::normalise(decomposed).unwrap().as_str(),
-            "Nguyễn Thị Thảo"
-        );
+        assert_eq!(FullName::normalise(decomposed).unwrap().as_str(), "Nguyễn Thị Thảo");
         assert!(FullName::parse(decomposed).is_none());
-        for bad in [
-            "",
-            " ",
-            "a\u{0}b",
-            "a\tb",
-            " a",
-            "a ",
-            &"x".repeat(NAME_BYTES_MAX + 1),
-        ] {
+        for bad in ["", " ", "a\u{0}b", "a\tb", " a", "a ", &"x".repeat(NAME_BYTES_MAX + 1)] {
             assert!(FullName::parse(bad).is_none(), "{bad:?}");
         }
     }

@@ -1,5 +1,5 @@
 //! Ed25519 keys and key ids. The one module that names ed25519-dalek. Verification is always `verify_strict`, so a
-//! signature has one valid form and small-order keys are refused.
+//! signature is not malleable and small-order keys and nonces are refused.
 
 use std::fmt;
 
@@ -14,17 +14,14 @@ use crate::ids::hex;
 /// COSE algorithm Ed25519 (RFC 9864 §2.2), the only one a signing key of ours has today.
 pub const ALGORITHM_ED25519: i64 = -19;
 
-/// An Ed25519 public key that is a point of full order.
+/// An Ed25519 public key: a point of the curve, and not one of small order.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct PublicKey(VerifyingKey);
 
 impl PublicKey {
     /// From the 32 bytes of RFC 8032 §5.1.5. `None` when they are no point or one of small order.
     pub fn from_bytes(bytes: &[u8; 32]) -> Option<Self> {
-        VerifyingKey::from_bytes(bytes)
-            .ok()
-            .filter(|key| !key.is_weak())
-            .map(Self)
+        VerifyingKey::from_bytes(bytes).ok().filter(|key| !key.is_weak()).map(Self)
     }
 
     /// The 32 bytes of the key.
@@ -48,23 +45,15 @@ impl PublicKey {
     /// The deterministic COSE_Key {1: 1 (OKP), −1: 6 (Ed25519), −2: x} (RFC 9053 §7.2).
     pub fn to_cose_key(&self) -> Vec<u8> {
         cbor::encode(|e| {
-            e.map(3)?
-                .u8(1)?
-                .u8(1)?
-                .i8(-1)?
-                .u8(6)?
-                .i8(-2)?
-                .bytes(self.as_bytes())?;
+            e.map(3)?.u8(1)?.u8(1)?.i8(-1)?.u8(6)?.i8(-2)?.bytes(self.as_bytes())?;
             Ok(())
         })
     }
 
-    /// Checks a signature over `message` strictly (no malleable, mixed-order or small-order forms).
+    /// Checks a signature over `message` strictly (no malleable and no small-order forms).
     pub fn verify(&self, message: &[u8], signature: &Signature) -> Result<(), BadSignature> {
         let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        self.0
-            .verify_strict(message, &signature)
-            .map_err(|_| BadSignature)
+        self.0.verify_strict(message, &signature).map_err(|_| BadSignature)
     }
 }
 

@@ -39,6 +39,8 @@ pub const KEY_RANGES_MAX: usize = 64;
 pub const STATUS_INDEX_MAX: u64 = u32::MAX as u64;
 /// Bytes of a status snapshot or delta: 95 million cards with 4 % listed take 3 MB.
 pub const STATUS_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Bytes of a status delta: it travels in one frame. 20,000 changes take 38 kB; whatever is larger is a snapshot's task.
+pub const STATUS_DELTA_BYTES_MAX: usize = 224 * 1024;
 /// Entries of one status set; at least one bit an entry is in the bytes, so this never allocates beyond them.
 pub const STATUS_ENTRIES_MAX: u64 = 16 * 1024 * 1024;
 /// Reserved index ranges in a status list.
@@ -63,6 +65,15 @@ pub const BATCH_KEYS_MAX: usize = 256;
 pub const VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a store key.
 pub const KEY_BYTES_MAX: usize = 256;
+/// Bytes of one journal frame's payload: the largest batch, with its count, and kind and lengths of each write.
+pub const JOURNAL_FRAME_BYTES_MAX: usize =
+    2 + BATCH_KEYS_MAX * (1 + 2 + KEY_BYTES_MAX + 4 + VALUE_BYTES_MAX);
+/// Bytes of a damaged journal that are searched for frames: more than any journal of a phone or terminal has.
+pub const JOURNAL_DAMAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// Bytes below which a journal is never compacted: rewriting it costs more than they do.
+pub const JOURNAL_COMPACT_BYTES_MIN: u64 = 1024 * 1024;
+/// A journal is compacted when it has more bytes than this many times what it keeps alive.
+pub const JOURNAL_COMPACT_FACTOR: u64 = 4;
 /// Records in one feed page.
 pub const PAGE_RECORDS_MAX: usize = 32;
 /// Bytes of bodies in one feed page; a page closes with the record that passes it.
@@ -115,9 +126,13 @@ pub const IMPORT_ROWS_MAX: usize = 64;
 
 const _: () = assert!(PAGE_BYTES_MAX + BODY_BYTES_MAX + 64 * PAGE_RECORDS_MAX <= VALUE_BYTES_MAX);
 const _: () = assert!(TRUST_BYTES_MAX < FRAME_BYTES_MAX);
+const _: () = assert!(STATUS_DELTA_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
 const _: () = assert!(VALUE_BYTES_MAX * 8 < FRAME_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX * BINDINGS_MAX < VALUE_BYTES_MAX);
+const _: () =
+    assert!(JOURNAL_FRAME_BYTES_MAX < u32::MAX as usize && BATCH_KEYS_MAX < u16::MAX as usize);
+const _: () = assert!(KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!((FEED_RECORDS_MAX - 1).count_ones() as usize <= FRONTIER_HASHES_MAX);
 const _: () = assert!(HELLO_BYTES_MAX < STREAM_WINDOW_BYTES as usize);
 const _: () = assert!(STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);

@@ -20,19 +20,9 @@ pub struct ReplayCache {
 
 impl ReplayCache {
     /// A cache as it was kept: the proofs with their times, and the time before which proofs were forgotten.
-    pub fn from_parts(
-        seen: impl IntoIterator<Item = SeenProof>,
-        forgotten_before: UnixSeconds,
-    ) -> Self {
-        let seen = seen
-            .into_iter()
-            .map(|proof| (proof.key, proof.time))
-            .collect();
-        Self {
-            seen,
-            challenges: BTreeMap::new(),
-            forgotten_before,
-        }
+    pub fn from_parts(seen: impl IntoIterator<Item = SeenProof>, forgotten_before: UnixSeconds) -> Self {
+        let seen = seen.into_iter().map(|proof| (proof.key, proof.time)).collect();
+        Self { seen, challenges: BTreeMap::new(), forgotten_before }
     }
 
     /// Remembers a proof that a verdict has relied on, and forgets those that no clock reading near it could still
@@ -47,9 +37,7 @@ impl ReplayCache {
             self.challenges.remove(challenge);
         }
         self.seen.insert(proof.key, proof.time);
-        let window = policy
-            .proof_age_seconds
-            .saturating_add(policy.proof_ahead_seconds);
+        let window = policy.proof_age_seconds.saturating_add(policy.proof_ahead_seconds);
         let mut forgotten = Vec::new();
         let old = proof.time.minus(window.saturating_mul(2));
         self.seen.retain(|key, time| {
@@ -63,11 +51,7 @@ impl ReplayCache {
             self.forgotten_before = self.forgotten_before.max(old);
         }
         while self.seen.len() > REPLAY_KEYS_MAX {
-            let Some((key, time)) = self
-                .seen
-                .iter()
-                .min_by_key(|(_, time)| **time)
-                .map(|(k, t)| (*k, *t))
+            let Some((key, time)) = self.seen.iter().min_by_key(|(_, time)| **time).map(|(k, t)| (*k, *t))
             else {
                 break;
             };
@@ -75,22 +59,15 @@ impl ReplayCache {
             forgotten.push(key);
             self.forgotten_before = self.forgotten_before.max(time.plus(1));
         }
-        Remembered {
-            added: proof,
-            forgotten,
-            forgotten_before: self.forgotten_before,
-        }
+        Remembered { added: proof, forgotten, forgotten_before: self.forgotten_before }
     }
 
     /// Notes a challenge that the terminal shows until `until`. The oldest goes when there are too many.
     pub fn show_challenge(&mut self, challenge: Challenge, until: UnixSeconds, now: UnixSeconds) {
         self.challenges.retain(|_, until| *until > now);
         while self.challenges.len() >= CHALLENGES_MAX {
-            let oldest = self
-                .challenges
-                .iter()
-                .min_by_key(|(_, until)| **until)
-                .map(|(challenge, _)| *challenge);
+            let oldest =
+                self.challenges.iter().min_by_key(|(_, until)| **until).map(|(challenge, _)| *challenge);
             let Some(oldest) = oldest else { break };
             self.challenges.remove(&oldest);
         }
@@ -99,9 +76,7 @@ impl ReplayCache {
 
     /// Whether this challenge is shown by this terminal at `now` and not answered.
     pub fn awaits(&self, challenge: &Challenge, now: UnixSeconds) -> bool {
-        self.challenges
-            .get(challenge)
-            .is_some_and(|until| now < *until)
+        self.challenges.get(challenge).is_some_and(|until| now < *until)
     }
 
     /// Whether this proof was relied on before.

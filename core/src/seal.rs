@@ -22,13 +22,7 @@ impl SealKey {
     pub fn seal(&self, place: &[u8], body: &[u8], nonce: &[u8; 24]) -> Vec<u8> {
         let sealed = self
             .cipher()
-            .encrypt(
-                XNonce::from_slice(nonce),
-                Payload {
-                    msg: body,
-                    aad: place,
-                },
-            )
+            .encrypt(XNonce::from_slice(nonce), Payload { msg: body, aad: place })
             .expect("a body in memory is shorter than 256 GB");
         [nonce.as_slice(), &sealed].concat()
     }
@@ -36,13 +30,8 @@ impl SealKey {
     /// Opens what [`Self::seal`] made for the same place.
     pub fn open(&self, place: &[u8], sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, OpenError> {
         let (nonce, ciphertext) = sealed.split_at_checked(24).ok_or(OpenError)?;
-        let opened = self.cipher().decrypt(
-            XNonce::from_slice(nonce),
-            Payload {
-                msg: ciphertext,
-                aad: place,
-            },
-        );
+        let opened =
+            self.cipher().decrypt(XNonce::from_slice(nonce), Payload { msg: ciphertext, aad: place });
         opened.map(Zeroizing::new).map_err(|_| OpenError)
     }
 
@@ -54,9 +43,7 @@ impl SealKey {
     /// Opens a key that [`Self::wrap`] sealed.
     pub fn unwrap_key(&self, place: &[u8], wrapped: &[u8]) -> Result<Self, OpenError> {
         let bytes = self.open(place, wrapped)?;
-        <[u8; 32]>::try_from(bytes.as_slice())
-            .map(Self::from_bytes)
-            .map_err(|_| OpenError)
+        <[u8; 32]>::try_from(bytes.as_slice()).map(Self::from_bytes).map_err(|_| OpenError)
     }
 
     /// A key for another purpose: HMAC-SHA256 of the purpose under this key.
@@ -71,11 +58,7 @@ impl SealKey {
 
     fn hmac(&self, message: &[u8]) -> [u8; 32] {
         let mac = <Hmac<sha2::Sha256> as Mac>::new_from_slice(self.0.as_slice());
-        mac.expect("HMAC takes a key of any length")
-            .chain_update(message)
-            .finalize()
-            .into_bytes()
-            .into()
+        mac.expect("HMAC takes a key of any length").chain_update(message).finalize().into_bytes().into()
     }
 
     fn cipher(&self) -> XChaCha20Poly1305 {
@@ -116,9 +99,6 @@ mod tests {
             assert_eq!(key.open(b"here", &sealed[..at]), Err(OpenError));
         }
         let wrapped = key.wrap(b"key", &SealKey::from_bytes([3; 32]), &[4; 24]);
-        assert_eq!(
-            key.unwrap_key(b"key", &wrapped).unwrap().0.as_slice(),
-            [3; 32]
-        );
+        assert_eq!(key.unwrap_key(b"key", &wrapped).unwrap().0.as_slice(), [3; 32]);
     }
 }

@@ -7,9 +7,7 @@ use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
 /// Seconds since 1970-01-01T00:00:00Z.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
-)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnixSeconds(pub u64);
 
 impl UnixSeconds {
@@ -37,12 +35,7 @@ impl UnixSeconds {
     /// Date and time in Vietnam, `dd/MM/yyyy HH:mm`.
     pub fn display_local(self) -> String {
         let second = (self.0.min(SECONDS_MAX) + UTC_PLUS_7) % DAY_SECONDS;
-        format!(
-            "{} {:02}:{:02}",
-            self.day(),
-            second / 3_600,
-            second % 3_600 / 60
-        )
+        format!("{} {:02}:{:02}", self.day(), second / 3_600, second % 3_600 / 60)
     }
 }
 
@@ -53,12 +46,7 @@ pub struct Day(i32);
 impl Day {
     /// From days since 1970-01-01. `None` outside the years 1800 to 2999.
     pub fn from_days(days: i64) -> Option<Self> {
-        (DAY_MIN..=DAY_MAX)
-            .contains(&days)
-            .then_some(days)?
-            .try_into()
-            .ok()
-            .map(Self)
+        (DAY_MIN..=DAY_MAX).contains(&days).then_some(days)?.try_into().ok().map(Self)
     }
 
     /// From year, month and day. `None` for a date that does not exist or lies outside 1800 to 2999.
@@ -69,29 +57,16 @@ impl Day {
 
     /// Reads `yyyy-MM-dd`, `dd/MM/yyyy` or `d/M/yyyy`.
     pub fn parse(text: &str) -> Option<Self> {
-        let (separator, iso) = if text.contains('/') {
-            ('/', false)
-        } else {
-            ('-', true)
-        };
+        let (separator, iso) = if text.contains('/') { ('/', false) } else { ('-', true) };
         let mut parts = text.trim().split(separator);
         let (a, month, b) = (parts.next()?, parts.next()?, parts.next()?);
         let (year, day) = if iso { (a, b) } else { (b, a) };
         let whole = parts.next().is_none() && year.len() == 4 && month.len() <= 2 && day.len() <= 2;
-        let digits = |s: &str| {
-            s.bytes()
-                .all(|c| c.is_ascii_digit())
-                .then(|| s.parse::<u32>().ok())
-                .flatten()
-        };
+        let digits = |s: &str| s.bytes().all(|c| c.is_ascii_digit()).then(|| s.parse::<u32>().ok()).flatten();
         if !whole {
             return None;
         }
-        Self::from_ymd(
-            i32::try_from(digits(year)?).ok()?,
-            digits(month)?,
-            digits(day)?,
-        )
+        Self::from_ymd(i32::try_from(digits(year)?).ok()?, digits(month)?, digits(day)?)
     }
 
     /// Days since 1970-01-01.
@@ -118,9 +93,7 @@ impl Day {
     }
 
     fn date(self) -> NaiveDate {
-        epoch()
-            .checked_add_signed(chrono::TimeDelta::days(self.days()))
-            .unwrap_or(NaiveDate::MAX)
+        epoch().checked_add_signed(chrono::TimeDelta::days(self.days())).unwrap_or(NaiveDate::MAX)
     }
 }
 
@@ -128,13 +101,7 @@ impl fmt::Display for Day {
     /// `dd/MM/yyyy`, as people in Vietnam read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let date = self.date();
-        write!(
-            f,
-            "{:02}/{:02}/{:04}",
-            date.day(),
-            date.month(),
-            date.year()
-        )
+        write!(f, "{:02}/{:02}/{:04}", date.day(), date.month(), date.year())
     }
 }
 
@@ -176,16 +143,11 @@ impl BirthDate {
         };
         let in_range = |year: u16| (1_800..=2_999).contains(&year);
         match text.split_once('-') {
-            None => number(text, 4)
-                .filter(|&year| in_range(year))
-                .map(Self::Year),
+            None => number(text, 4).filter(|&year| in_range(year)).map(Self::Year),
             Some((year, month)) => {
                 let year = number(year, 4).filter(|&year| in_range(year))?;
                 let month = number(month, 2).filter(|month| (1..=12).contains(month))?;
-                Some(Self::Month {
-                    year,
-                    month: u8::try_from(month).ok()?,
-                })
+                Some(Self::Month { year, month: u8::try_from(month).ok()? })
             }
         }
     }
@@ -251,11 +213,7 @@ mod tests {
     #[test]
     fn dates_are_read_in_every_form_people_use() {
         let check = |text: &str, iso: Option<&str>| {
-            assert_eq!(
-                BirthDate::parse(text).map(BirthDate::iso).as_deref(),
-                iso,
-                "{text:?}"
-            );
+            assert_eq!(BirthDate::parse(text).map(BirthDate::iso).as_deref(), iso, "{text:?}");
         };
         check("1994-03-05", Some("1994-03-05"));
         check("05/03/1994", Some("1994-03-05"));
@@ -263,18 +221,9 @@ mod tests {
         check("03/1994", Some("1994-03"));
         check("1994-03", Some("1994-03"));
         check("1994", Some("1994"));
-        for bad in [
-            "",
-            "-",
-            "1994-13",
-            "30/02/1994",
-            "1994-3-5-1",
-            "94",
-            "１９９４",
-            "+994",
-            "0000",
-            "1994/03/05",
-        ] {
+        for bad in
+            ["", "-", "1994-13", "30/02/1994", "1994-3-5-1", "94", "１９９４", "+994", "0000", "1994/03/05"]
+        {
             check(bad, None);
         }
     }

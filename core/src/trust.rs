@@ -36,9 +36,7 @@ pub struct TrustBundle {
 impl TrustBundle {
     /// The key of this id, if it may be used for `usage`.
     pub fn key(&self, key_id: KeyId, usage: KeyUse) -> Option<&TrustedKey> {
-        self.keys
-            .iter()
-            .find(|key| key.usage == usage && key.key.key_id() == key_id)
+        self.keys.iter().find(|key| key.usage == usage && key.key.key_id() == key_id)
     }
 
     /// The keys of one use, in bundle order.
@@ -55,11 +53,7 @@ impl TrustBundle {
     pub fn seal(&self, signatures: &[(KeyId, Signature)]) -> Vec<u8> {
         cbor::encode(|e| {
             // RFC 9052 §4.1: tag 98, [protected, unprotected, payload, [+ [protected, unprotected, signature]]]
-            e.tag(Tag::new(98))?
-                .array(4)?
-                .bytes(&[])?
-                .map(0)?
-                .bytes(&self.encode())?;
+            e.tag(Tag::new(98))?.array(4)?.bytes(&[])?.map(0)?.bytes(&self.encode())?;
             e.array(signatures.len() as u64)?;
             for (root, signature) in signatures {
                 e.array(3)?
@@ -91,14 +85,8 @@ pub struct RootSet {
 impl RootSet {
     /// `None` unless the keys are 1 to [`ROOT_KEYS_MAX`] different ones and the threshold is between 1 and their number.
     pub fn new(keys: Vec<PublicKey>, threshold: usize) -> Option<Self> {
-        let different = keys
-            .iter()
-            .map(PublicKey::key_id)
-            .collect::<BTreeSet<_>>()
-            .len()
-            == keys.len();
-        let sound =
-            different && keys.len() <= ROOT_KEYS_MAX && (1..=keys.len()).contains(&threshold);
+        let different = keys.iter().map(PublicKey::key_id).collect::<BTreeSet<_>>().len() == keys.len();
+        let sound = different && keys.len() <= ROOT_KEYS_MAX && (1..=keys.len()).contains(&threshold);
         sound.then_some(Self { keys, threshold })
     }
 
@@ -119,9 +107,7 @@ impl RootSet {
         keys.sort_unstable();
         let threshold = [u8::try_from(self.threshold).unwrap_or(u8::MAX)];
         keys.iter()
-            .fold(sha2::Sha256::new_with_prefix(threshold), |hash, key| {
-                hash.chain_update(key)
-            })
+            .fold(sha2::Sha256::new_with_prefix(threshold), |hash, key| hash.chain_update(key))
             .finalize()
             .into()
     }
@@ -158,10 +144,7 @@ pub enum KeyUse {
 impl KeyUse {
     /// From the number in the bundle.
     pub fn from_code(code: u64) -> Self {
-        Self::KNOWN
-            .into_iter()
-            .find(|usage| usage.code() == code)
-            .unwrap_or(Self::Other(code))
+        Self::KNOWN.into_iter().find(|usage| usage.code() == code).unwrap_or(Self::Other(code))
     }
 
     /// The number in the bundle.
@@ -237,10 +220,7 @@ pub struct IndexRange {
 impl IndexRange {
     /// Whether `index` lies inside.
     pub fn contains(self, index: StatusIndex) -> bool {
-        index
-            .0
-            .checked_sub(self.first)
-            .is_some_and(|offset| offset < self.count)
+        index.0.checked_sub(self.first).is_some_and(|offset| offset < self.count)
     }
 }
 
@@ -281,10 +261,7 @@ pub fn anchor(bytes: &[u8]) -> Result<Verified<TrustBundle>, TrustError> {
     if !bundle.roots.reached_by(&envelope) {
         return Err(TrustError::TooFewSignatures { of: Roots::Own });
     }
-    let signer = envelope
-        .signatures
-        .first()
-        .map_or(KeyId([0; 8]), |(key_id, ..)| *key_id);
+    let signer = envelope.signatures.first().map_or(KeyId([0; 8]), |(key_id, ..)| *key_id);
     Ok(Verified::from_checked(bundle, signer, bytes))
 }
 
@@ -303,13 +280,8 @@ pub fn accept(
     let next = anchor(bytes)?;
     let (old, new) = (held.claims(), next.claims());
     match new.version.cmp(&old.version) {
-        std::cmp::Ordering::Less => Err(TrustError::Rollback {
-            held: old.version,
-            got: new.version,
-        }),
-        std::cmp::Ordering::Equal => Err(TrustError::Fork {
-            version: old.version,
-        }),
+        std::cmp::Ordering::Less => Err(TrustError::Rollback { held: old.version, got: new.version }),
+        std::cmp::Ordering::Equal => Err(TrustError::Fork { version: old.version }),
         std::cmp::Ordering::Greater if new.issued < old.issued => Err(TrustError::TimeWentBack),
         std::cmp::Ordering::Greater => Ok(Some(next)),
     }
@@ -370,11 +342,7 @@ impl<'b> Envelope<'b> {
             return Err(DecodeError::Malformed("trust bundle too long").into());
         }
         let envelope = Self::read_envelope(bytes)?;
-        let signers: BTreeSet<_> = envelope
-            .signatures
-            .iter()
-            .map(|(key_id, ..)| key_id)
-            .collect();
+        let signers: BTreeSet<_> = envelope.signatures.iter().map(|(key_id, ..)| key_id).collect();
         if signers.len() != envelope.signatures.len() {
             return Err(TrustError::DuplicateSigner);
         }
@@ -400,39 +368,25 @@ impl<'b> Envelope<'b> {
             if d.map()? != Some(0) {
                 return Err(DecodeError::Malformed("unprotected header is not empty"));
             }
-            signatures.push((
-                key_id,
-                algorithm,
-                Signature(cbor::read_bytes(&mut d, "signature")?),
-            ));
+            signatures.push((key_id, algorithm, Signature(cbor::read_bytes(&mut d, "signature")?)));
         }
-        Ok(Self {
-            payload,
-            signatures,
-        })
+        Ok(Self { payload, signatures })
     }
 
     fn signed_by(&self, key: &PublicKey) -> bool {
         let key_id = key.key_id();
-        self.signatures
-            .iter()
-            .any(|(signer, algorithm, signature)| {
-                *signer == key_id
-                    && *algorithm == ALGORITHM_ED25519
-                    && key
-                        .verify(&sig_structure(key_id, self.payload), signature)
-                        .is_ok()
-            })
+        self.signatures.iter().any(|(signer, algorithm, signature)| {
+            *signer == key_id
+                && *algorithm == ALGORITHM_ED25519
+                && key.verify(&sig_structure(key_id, self.payload), signature).is_ok()
+        })
     }
 }
 
 /// RFC 9052 §4.4: ["Signature", body_protected, sign_protected, external_aad, payload].
 fn sig_structure(root: KeyId, payload: &[u8]) -> Vec<u8> {
     cbor::encode(|e| {
-        e.array(5)?
-            .str("Signature")?
-            .bytes(&[])?
-            .bytes(&encode_protected(ALGORITHM_ED25519, root))?;
+        e.array(5)?.str("Signature")?.bytes(&[])?.bytes(&encode_protected(ALGORITHM_ED25519, root))?;
         e.bytes(Object::Trust.external_aad())?.bytes(payload)?;
         Ok(())
     })

@@ -15,20 +15,12 @@ impl TrustBundle {
     pub(crate) fn encode(&self) -> Vec<u8> {
         cbor::encode(|e| {
             e.map(7 + u64::from(self.status.is_some()))?;
-            e.u8(1)?
-                .u64(self.version)?
-                .u8(2)?
-                .u64(self.issued.0)?
-                .u8(3)?
-                .u64(self.expires.0)?;
+            e.u8(1)?.u64(self.version)?.u8(2)?.u64(self.issued.0)?.u8(3)?.u64(self.expires.0)?;
             e.u8(4)?.array(self.roots.keys().len() as u64)?;
             for root in self.roots.keys() {
                 e.bytes(root.as_bytes())?;
             }
-            e.u8(5)?
-                .u64(self.roots.threshold() as u64)?
-                .u8(6)?
-                .array(self.keys.len() as u64)?;
+            e.u8(5)?.u64(self.roots.threshold() as u64)?.u8(6)?.array(self.keys.len() as u64)?;
             for key in &self.keys {
                 encode_key(e, key)?;
             }
@@ -55,19 +47,14 @@ impl TrustBundle {
                 7 => policy = Some(read_policy(d)?),
                 8 => {
                     read_array(d, 2, "status version")?;
-                    status = Some(StatusVersion {
-                        epoch: d.u32()?,
-                        number: d.u64()?,
-                    });
+                    status = Some(StatusVersion { epoch: d.u32()?, number: d.u64()? });
                 }
                 _ => return Ok(Key::Unknown),
             }
             Ok(Key::Known)
         })?;
         const MISSING: DecodeError = DecodeError::Malformed("trust bundle");
-        let threshold = threshold
-            .and_then(|threshold| usize::try_from(threshold).ok())
-            .ok_or(MISSING)?;
+        let threshold = threshold.and_then(|threshold| usize::try_from(threshold).ok()).ok_or(MISSING)?;
         let bundle = Self {
             version: version.ok_or(MISSING)?,
             issued: issued.ok_or(MISSING)?,
@@ -77,10 +64,7 @@ impl TrustBundle {
             policy: policy.ok_or(MISSING)?,
             status,
         };
-        bundle
-            .has_one_use_a_key()
-            .then_some(bundle)
-            .ok_or(DecodeError::Malformed("a key stands twice"))
+        bundle.has_one_use_a_key().then_some(bundle).ok_or(DecodeError::Malformed("a key stands twice"))
     }
 
     fn has_one_use_a_key(&self) -> bool {
@@ -92,18 +76,9 @@ impl TrustBundle {
 }
 
 fn encode_key(e: &mut Encoder<'_>, key: &TrustedKey) -> EncodeResult {
-    let optional = [
-        key.signs_until.is_some(),
-        key.verify_until.is_some(),
-        !key.ranges.is_empty(),
-    ];
+    let optional = [key.signs_until.is_some(), key.verify_until.is_some(), !key.ranges.is_empty()];
     e.map(3 + optional.map(u64::from).iter().sum::<u64>())?;
-    e.u8(1)?
-        .bytes(key.key.as_bytes())?
-        .u8(2)?
-        .u64(key.usage.code())?
-        .u8(3)?
-        .u64(key.signs_from.0)?;
+    e.u8(1)?.bytes(key.key.as_bytes())?.u8(2)?.u64(key.usage.code())?.u8(3)?.u64(key.signs_from.0)?;
     if let Some(until) = key.signs_until {
         e.u8(4)?.u64(until.0)?;
     }
@@ -148,25 +123,13 @@ fn read_key(d: &mut Decoder<'_>) -> Result<TrustedKey, DecodeError> {
 
 fn read_range(d: &mut Decoder<'_>) -> Result<IndexRange, DecodeError> {
     read_array(d, 2, "index range")?;
-    let range = IndexRange {
-        first: d.u32()?,
-        count: d.u32()?,
-    };
-    (range.count > 0)
-        .then_some(range)
-        .ok_or(DecodeError::Malformed("empty index range"))
+    let range = IndexRange { first: d.u32()?, count: d.u32()? };
+    (range.count > 0).then_some(range).ok_or(DecodeError::Malformed("empty index range"))
 }
 
 fn encode_policy(e: &mut Encoder<'_>, policy: &Policy) -> EncodeResult {
-    e.map(5)?
-        .u8(1)?
-        .u64(policy.fresh_seconds)?
-        .u8(2)?
-        .u64(policy.stale_seconds)?;
-    e.u8(3)?
-        .u64(policy.proof_age_seconds)?
-        .u8(4)?
-        .u64(policy.proof_ahead_seconds)?;
+    e.map(5)?.u8(1)?.u64(policy.fresh_seconds)?.u8(2)?.u64(policy.stale_seconds)?;
+    e.u8(3)?.u64(policy.proof_age_seconds)?.u8(4)?.u64(policy.proof_ahead_seconds)?;
     e.u8(5)?.u64(policy.trust_grace_seconds)?;
     Ok(())
 }
@@ -189,8 +152,7 @@ fn read_policy(d: &mut Decoder<'_>) -> Result<Policy, DecodeError> {
 }
 
 fn read_key_bytes(d: &mut Decoder<'_>) -> Result<PublicKey, DecodeError> {
-    PublicKey::from_bytes(&cbor::read_bytes(d, "public key")?)
-        .ok_or(DecodeError::Malformed("public key"))
+    PublicKey::from_bytes(&cbor::read_bytes(d, "public key")?).ok_or(DecodeError::Malformed("public key"))
 }
 
 fn read_list<T>(
@@ -199,8 +161,7 @@ fn read_list<T>(
     read: fn(&mut Decoder<'_>) -> Result<T, DecodeError>,
 ) -> Result<Vec<T>, DecodeError> {
     let length = d.array()?.and_then(|length| usize::try_from(length).ok());
-    let length = length
-        .filter(|length| *length <= length_max)
-        .ok_or(DecodeError::Malformed("list too long"))?;
+    let length =
+        length.filter(|length| *length <= length_max).ok_or(DecodeError::Malformed("list too long"))?;
     (0..length).map(|_| read(d)).collect()
 }

@@ -16,11 +16,7 @@ impl BitWriter {
     pub(super) const PUT_BITS_MAX: u32 = 63;
 
     pub(super) fn with_capacity(bytes: usize) -> Self {
-        Self {
-            bytes: Vec::with_capacity(bytes),
-            pending: 0,
-            pending_bits: 0,
-        }
+        Self { bytes: Vec::with_capacity(bytes), pending: 0, pending_bits: 0 }
     }
 
     /// Appends the low `count` bits of `bits`; the others must be zero, and `count` in 1..=63.
@@ -33,8 +29,7 @@ impl BitWriter {
             self.pending_bits += count;
         } else {
             let over = count - free;
-            self.bytes
-                .extend_from_slice(&(self.pending | bits >> over).to_be_bytes());
+            self.bytes.extend_from_slice(&(self.pending | bits >> over).to_be_bytes());
             // Two shifts, because `over` may be 0 and a shift by 64 is not defined.
             self.pending = bits << (63 - over) << 1;
             self.pending_bits = over;
@@ -50,8 +45,7 @@ impl BitWriter {
     /// The bytes, the last one filled up with zero bits.
     pub(super) fn finish(mut self) -> Vec<u8> {
         let rest = self.pending.to_be_bytes();
-        self.bytes
-            .extend(rest.iter().take(self.pending_bits.div_ceil(8) as usize));
+        self.bytes.extend(rest.iter().take(self.pending_bits.div_ceil(8) as usize));
         self.bytes
     }
 }
@@ -71,15 +65,8 @@ pub(super) struct BitReader<'a> {
 impl<'a> BitReader<'a> {
     /// Starts at bit `position`; a position behind the end reads as the end.
     pub(super) fn at(bytes: &'a [u8], position: u64) -> Self {
-        let next = usize::try_from(position / 8)
-            .unwrap_or(usize::MAX)
-            .min(bytes.len());
-        let mut reader = Self {
-            bytes,
-            next,
-            window: 0,
-            valid: 0,
-        };
+        let next = usize::try_from(position / 8).unwrap_or(usize::MAX).min(bytes.len());
+        let mut reader = Self { bytes, next, window: 0, valid: 0 };
         reader.refill();
         let skipped = ((position % 8) as u32).min(reader.valid);
         reader.consume(skipped);
@@ -89,11 +76,7 @@ impl<'a> BitReader<'a> {
     /// Tops the window up: at least 56 valid bits, or all that are left.
     #[inline]
     pub(super) fn refill(&mut self) {
-        let Some(chunk) = self
-            .bytes
-            .get(self.next..)
-            .and_then(<[u8]>::first_chunk::<8>)
-        else {
+        let Some(chunk) = self.bytes.get(self.next..).and_then(<[u8]>::first_chunk::<8>) else {
             return self.refill_at_end();
         };
         self.window |= u64::from_be_bytes(*chunk) >> self.valid;
@@ -186,9 +169,7 @@ mod tests {
                 })
                 .collect();
             let mut writer = BitWriter::with_capacity(0);
-            fields
-                .iter()
-                .for_each(|&(bits, count)| writer.put(bits, count));
+            fields.iter().for_each(|&(bits, count)| writer.put(bits, count));
             let length = writer.position();
             let bytes = writer.finish();
             assert_eq!(bytes.len() as u64, length.div_ceil(8));

@@ -4,8 +4,10 @@
 //! question walks at most one stride of gaps; a change is merged in one pass, and one that does not fit the set it is
 //! applied to is refused. Refuses more than [`STATUS_ENTRIES_MAX`] values or [`STATUS_BYTES_MAX`] bytes.
 
-use super::golomb::{GapReader, GapWriter, GolombError, UNIVERSE_MAX};
-use crate::limits::{STATUS_BYTES_MAX, STATUS_ENTRIES_MAX, STATUS_SKIP_BYTES_MAX};
+use super::edit::{Change, Edit, count_after};
+use super::golomb::{GapReader, GapWriter, GolombError};
+use super::skip::SkipTable;
+use crate::limits::{STATUS_BYTES_MAX, STATUS_ENTRIES_MAX};
 
 /// Why bytes are no set, or a change does not fit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -46,12 +48,7 @@ impl CompressedSet {
     /// # Errors
     /// [`SetError::TooMany`] and [`SetError::TooLarge`] before anything is read; [`SetError::Coding`] for bytes that
     /// [`GapWriter`] would not have written.
-    pub fn decode(
-        universe: u64,
-        count: u64,
-        bytes: Vec<u8>,
-        skips_max: usize,
-    ) -> Result<Self, SetError> {
+    pub fn decode(universe: u64, count: u64, bytes: Vec<u8>, skips_max: usize) -> Result<Self, SetError> {
         check_count(count)?;
         check_bytes(bytes.len())?;
         let mut skips = SkipTable::for_count(count, skips_max);
@@ -61,12 +58,7 @@ impl CompressedSet {
             reader.next_value()?;
         }
         reader.finish()?;
-        Ok(Self {
-            universe,
-            count,
-            bytes,
-            skips,
-        })
+        Ok(Self { universe, count, bytes, skips })
     }
 
     /// Codes `count` ascending `values` below `universe`, with at most `skips_max` skip entries.
@@ -87,47 +79,39 @@ impl CompressedSet {
         writer.finish()
     }
 
-    /// This set with `adds` and without `removes` (both strictly ascending), coded anew below `universe`, with at
-    /// most `skips_max` skip entries. One pass, this set is left as it is.
+    /// No values, below `universe`.
+    pub(super) fn empty(universe: u64) -> Self {
+        Self { universe, count: 0, bytes: Vec::new(), skips: SkipTable::for_count(0, 0) }
+    }
+
+    /// This set after `edits` (strictly ascending), coded anew below `universe`, with at most `skips_max` skip
+    /// entries. One pass; this set is left as it is.
     ///
     /// # Errors
-    /// [`SetError::WrongBase`] when an add is in the set already or a remove is not; else as
+    /// [`SetError::WrongBase`] when an added value is in the set already or a removed one is not; else as
     /// [`CompressedSet::from_values`].
-    pub fn apply(
-        &self,
-        universe: u64,
-        skips_max: usize,
-        adds: &[u64],
-        removes: &[u64],
-    ) -> Result<Self, SetError> {
-        let count = (self.count + adds.len() as u64)
-            .checked_sub(removes.len() as u64)
-            .ok_or(SetError::WrongBase)?;
+    pub fn apply(&self, universe: u64, skips_max: usize, edits: &[Edit]) -> Result<Self, SetError> {
+        let count = count_after(self.count, edits).ok_or(SetError::WrongBase)?;
         let mut writer = SetWriter::new(universe, count, skips_max)?;
-        // The count goes by what the change says; another number of values is a change that does not fit.
+        // The count goes by what the edits say; another number of values comes of edits that do not fit.
         let mut push = |value| match writer.push(value) {
             Err(SetError::Coding(GolombError::Count)) => Err(SetError::WrongBase),
             other => other,
         };
-        let mut adds = adds.iter().copied().peekable();
-        let mut removes = removes.iter().copied().peekable();
+        let mut edits = edits.iter().peekable();
         for value in self.iter() {
-            while let Some(add) = adds.next_if(|&add| add <= value) {
-                if add == value {
-                    return Err(SetError::WrongBase);
-                }
-                push(add)?;
+            while let Some(edit) = edits.next_if(|edit| edit.value < value) {
+                push(added(edit)?)?;
             }
-            match removes.next_if(|&remove| remove <= value) {
+            match edits.next_if(|edit| edit.value == value) {
                 None => push(value)?,
-                Some(remove) if remove == value => {}
+                Some(Edit { change: Change::Remove, .. }) => {}
                 Some(_) => return Err(SetError::WrongBase),
             }
         }
-        if removes.next().is_some() {
-            return Err(SetError::WrongBase);
+        for edit in edits {
+            push(added(edit)?)?;
         }
-        adds.try_for_each(|add| push(add))?;
         writer.finish()
     }
 
@@ -171,24 +155,16 @@ impl CompressedSet {
 
     /// Memory of the skip table, in bytes.
     pub fn skip_bytes(&self) -> usize {
-        self.skips.entries.capacity() * size_of::<u64>()
+        self.skips.bytes()
     }
 
     /// A reader at the last stretch that begins at or before `value`.
     fn reader_before(&self, value: u64) -> Option<GapReader<'_>> {
         let reader = GapReader::new(self.universe, self.count, &self.bytes).ok()?;
-        let after = self
-            .skips
-            .entries
-            .partition_point(|&entry| unpack_skip(entry).1 <= value);
-        let Some(&entry) = after
-            .checked_sub(1)
-            .and_then(|at| self.skips.entries.get(at))
-        else {
-            return Some(reader);
-        };
-        let left = self.count - after as u64 * self.skips.stride;
-        Some(reader.resume(unpack_skip(entry), left, &self.bytes))
+        Some(match self.skips.place_before(value) {
+            Some((passed, place)) => reader.resume(place, self.count - passed, &self.bytes),
+            None => reader,
+        })
     }
 }
 
@@ -201,52 +177,12 @@ impl std::fmt::Debug for CompressedSet {
     }
 }
 
-/// How many skip entries each of sets with these `counts` gets, so that all tables together stay within
-/// [`STATUS_SKIP_BYTES_MAX`]. A question asks every set, and what it walks in one set is count over entries: the sum
-/// is least when entries go by the square root of the count.
-pub(super) fn share_skips(counts: &[u64]) -> impl Iterator<Item = usize> + '_ {
-    let all = counts.iter().map(|count| count.isqrt()).sum::<u64>().max(1);
-    counts
-        .iter()
-        .map(move |count| (SKIPS_MAX * count.isqrt() / all) as usize)
-}
-
-/// Every `stride` values: where the next code starts, and the least value it can stand for.
-#[derive(Clone, PartialEq, Eq)]
-struct SkipTable {
-    stride: u64,
-    entries: Vec<u64>,
-    /// While it is made: values until the next entry.
-    left: u64,
-}
-
-impl SkipTable {
-    fn for_count(count: u64, skips_max: usize) -> Self {
-        // The beginning needs no entry, so this stride gives at most `skips_max`.
-        let stride = count.div_ceil(skips_max as u64 + 1).max(STRIDE_MIN);
-        let entries = Vec::with_capacity((count.saturating_sub(1) / stride) as usize);
-        Self {
-            stride,
-            entries,
-            left: stride,
-        }
+/// The value of an edit that meets no value of the set.
+fn added(edit: &Edit) -> Result<u64, SetError> {
+    match edit.change {
+        Change::Add => Ok(edit.value),
+        Change::Remove => Err(SetError::WrongBase),
     }
-
-    /// To be called before each value, with its place.
-    #[inline]
-    fn step(&mut self, place: impl FnOnce() -> (u64, u64)) {
-        if self.left == 0 {
-            let (position_bits, floor) = place();
-            self.entries.push(floor << POSITION_BITS | position_bits);
-            self.left = self.stride;
-        }
-        self.left -= 1;
-    }
-}
-
-/// Position in bits, and least value to come.
-fn unpack_skip(entry: u64) -> (u64, u64) {
-    (entry & ((1 << POSITION_BITS) - 1), entry >> POSITION_BITS)
 }
 
 /// Codes values and notes the skip entries on the way.
@@ -261,12 +197,7 @@ impl SetWriter {
     fn new(universe: u64, count: u64, skips_max: usize) -> Result<Self, SetError> {
         check_count(count)?;
         let skips = SkipTable::for_count(count, skips_max);
-        Ok(Self {
-            universe,
-            count,
-            gaps: GapWriter::new(universe, count)?,
-            skips,
-        })
+        Ok(Self { universe, count, gaps: GapWriter::new(universe, count)?, skips })
     }
 
     #[inline]
@@ -278,50 +209,26 @@ impl SetWriter {
     fn finish(self) -> Result<CompressedSet, SetError> {
         let bytes = self.gaps.finish()?;
         check_bytes(bytes.len())?;
-        let Self {
-            universe,
-            count,
-            skips,
-            ..
-        } = self;
-        Ok(CompressedSet {
-            universe,
-            count,
-            bytes,
-            skips,
-        })
+        let Self { universe, count, skips, .. } = self;
+        Ok(CompressedSet { universe, count, bytes, skips })
     }
 }
 
 fn check_count(count: u64) -> Result<(), SetError> {
-    if count > STATUS_ENTRIES_MAX {
-        Err(SetError::TooMany { count })
-    } else {
-        Ok(())
-    }
+    if count > STATUS_ENTRIES_MAX { Err(SetError::TooMany { count }) } else { Ok(()) }
 }
 
 fn check_bytes(bytes: usize) -> Result<(), SetError> {
-    if bytes > STATUS_BYTES_MAX {
-        Err(SetError::TooLarge { bytes })
-    } else {
-        Ok(())
-    }
+    if bytes > STATUS_BYTES_MAX { Err(SetError::TooLarge { bytes }) } else { Ok(()) }
 }
-
-const SKIPS_MAX: u64 = (STATUS_SKIP_BYTES_MAX / size_of::<u64>()) as u64;
-/// Gaps are read in no time up to here.
-const STRIDE_MIN: u64 = 32;
-/// Low bits of a skip entry; the value has the others.
-const POSITION_BITS: u32 = 28;
-const _: () = assert!(STATUS_BYTES_MAX as u64 * 8 <= (1 << POSITION_BITS) - 1);
-const _: () = assert!(UNIVERSE_MAX.ilog2() + POSITION_BITS <= 64);
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::status::edit::find_edits;
+    use crate::status::golomb::UNIVERSE_MAX;
     use crate::status::testing::Lcg;
 
     fn make(universe: u64, values: &[u64], skips_max: usize) -> CompressedSet {
@@ -332,14 +239,9 @@ mod tests {
     #[test]
     fn a_set_answers_as_a_plain_one() {
         let mut random = Lcg::new(10);
-        for (universe, count, skips_max) in [
-            (1, 0, 0),
-            (1, 1, 9),
-            (500, 64, 1),
-            (500, 499, 3),
-            (100_000, 3_000, 7),
-            (UNIVERSE_MAX, 999, 99),
-        ] {
+        for (universe, count, skips_max) in
+            [(1, 0, 0), (1, 1, 9), (500, 64, 1), (500, 499, 3), (100_000, 3_000, 7), (UNIVERSE_MAX, 999, 99)]
+        {
             let values = random.subset(universe, count);
             let plain: BTreeSet<u64> = values.iter().copied().collect();
             let set = make(universe, &values, skips_max);
@@ -347,13 +249,8 @@ mod tests {
             let loaded = CompressedSet::decode(universe, count, set.bytes().to_vec(), skips_max);
             assert_eq!(loaded.as_ref(), Ok(&set));
             assert!(set.iter().eq(values.iter().copied()));
-            let near = values
-                .iter()
-                .flat_map(|&value| [value.saturating_sub(1), value, value + 1]);
-            let others: Vec<u64> = (0..500)
-                .map(|_| random.below(universe))
-                .chain([universe])
-                .collect();
+            let near = values.iter().flat_map(|&value| [value.saturating_sub(1), value, value + 1]);
+            let others: Vec<u64> = (0..500).map(|_| random.below(universe)).chain([universe]).collect();
             for value in near.chain(others) {
                 assert_eq!(set.contains(value), plain.contains(&value));
                 assert_eq!(set.next_from(value), plain.range(value..).next().copied());
@@ -362,89 +259,44 @@ mod tests {
     }
 
     #[test]
-    fn a_change_makes_the_set_that_is_built_anew() {
+    fn edits_make_the_set_that_is_built_anew() {
         let mut random = Lcg::new(11);
-        for (count, adds, removes) in [(0, 0, 0), (0, 50, 0), (50, 0, 50), (900, 70, 30), (1, 1, 1)]
-        {
-            let mut pool = random.subset(10_000, count + adds);
-            let adds: Vec<u64> = (0..adds)
-                .map(|_| pool.remove(random.below(pool.len() as u64) as usize))
-                .collect();
-            let adds: BTreeSet<u64> = adds.into_iter().collect();
-            let set = make(10_000, &pool, 5);
-            let removes: Vec<u64> = random
-                .subset(count.max(1), removes)
-                .into_iter()
-                .map(|at| pool[at as usize])
-                .collect();
-            let mut after: BTreeSet<u64> = pool.iter().copied().collect();
-            after.extend(&adds);
-            after.retain(|value| !removes.contains(value));
-            let adds: Vec<u64> = adds.into_iter().collect();
-            let after: Vec<u64> = after.into_iter().collect();
-            assert_eq!(
-                set.apply(20_000, 6, &adds, &removes),
-                Ok(make(20_000, &after, 6))
-            );
+        for (before, after) in [(0, 0), (0, 50), (50, 0), (900, 940), (1, 1), (1_000, 3)] {
+            let before = make(10_000, &random.subset(10_000, before), 5);
+            let after = make(20_000, &random.subset(20_000, after), 6);
+            let edits = find_edits(Some(&before), Some(&after));
+            assert_eq!(before.apply(20_000, 6, &edits), Ok(after));
         }
     }
 
     #[test]
-    fn a_change_for_another_set_is_refused() {
+    fn edits_for_another_set_are_refused() {
         let set = make(100, &[10, 20, 30], 0);
-        let refused = |adds: &[u64], removes: &[u64]| {
-            assert_eq!(
-                set.apply(100, 0, adds, removes),
-                Err(SetError::WrongBase),
-                "{adds:?} {removes:?}"
-            );
+        let apply = |universe, edits: &[(u64, Change)]| {
+            let edits: Vec<Edit> = edits.iter().map(|&(value, change)| Edit { value, change }).collect();
+            set.apply(universe, 0, &edits)
         };
-        refused(&[10], &[]);
-        refused(&[5, 30], &[]);
-        refused(&[], &[9]);
-        refused(&[], &[10, 31]);
-        refused(&[40], &[40]);
-        refused(&[], &[1, 2, 3, 4]);
-        assert_eq!(
-            set.apply(100, 0, &[5, 4], &[]),
-            Err(GolombError::NotAscending.into())
-        );
-        assert_eq!(
-            set.apply(30, 0, &[], &[]),
-            Err(GolombError::OutsideUniverse.into())
-        );
+        use Change::{Add, Remove};
+        for edits in [
+            &[(10, Add)][..],
+            &[(5, Add), (30, Add)],
+            &[(9, Remove)],
+            &[(10, Remove), (31, Remove)],
+            &[(40, Add), (40, Remove)],
+            &[(1, Remove), (2, Remove), (3, Remove), (4, Remove)],
+        ] {
+            assert_eq!(apply(100, edits), Err(SetError::WrongBase), "{edits:?}");
+        }
+        assert_eq!(apply(100, &[(5, Add), (4, Add)]), Err(GolombError::NotAscending.into()));
+        assert_eq!(apply(30, &[]), Err(GolombError::OutsideUniverse.into()));
     }
 
     #[test]
     fn bounds_come_before_bytes() {
         let count = STATUS_ENTRIES_MAX + 1;
-        assert_eq!(
-            CompressedSet::decode(1 << 36, count, vec![], 0),
-            Err(SetError::TooMany { count })
-        );
+        assert_eq!(CompressedSet::decode(1 << 36, count, vec![], 0), Err(SetError::TooMany { count }));
         let bytes = STATUS_BYTES_MAX + 1;
-        assert_eq!(
-            CompressedSet::decode(9, 1, vec![0; bytes], 0),
-            Err(SetError::TooLarge { bytes })
-        );
-        assert_eq!(
-            CompressedSet::decode(9, 9, vec![1], 0),
-            Err(GolombError::Truncated.into())
-        );
-    }
-
-    #[test]
-    fn shares_stay_within_the_memory() {
-        for counts in [
-            vec![],
-            vec![0],
-            vec![1, 0],
-            vec![950_000; 9],
-            vec![1, 1 << 24, 77],
-            vec![1 << 24; 23],
-        ] {
-            let bytes = share_skips(&counts).sum::<usize>() * 8;
-            assert!(bytes <= STATUS_SKIP_BYTES_MAX, "{counts:?}");
-        }
+        assert_eq!(CompressedSet::decode(9, 1, vec![0; bytes], 0), Err(SetError::TooLarge { bytes }));
+        assert_eq!(CompressedSet::decode(9, 9, vec![1], 0), Err(GolombError::Truncated.into()));
     }
 }

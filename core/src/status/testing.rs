@@ -2,6 +2,12 @@
 
 use std::collections::BTreeSet;
 
+use super::build::StatusSets;
+use super::list::{Covers, StatusHead};
+use super::reason::SetNumber;
+use super::version::StatusVersion;
+use crate::time::UnixSeconds;
+
 /// A 64-bit linear congruential generator (Knuth's MMIX constants), high half twice.
 #[derive(Debug)]
 pub(super) struct Lcg(u64);
@@ -35,10 +41,7 @@ impl Lcg {
     }
 
     fn half(&mut self) -> u64 {
-        self.0 = self
-            .0
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         self.0 >> 32
     }
 }
@@ -46,11 +49,7 @@ impl Lcg {
 /// Bits that tell which of the ways to part `universe` cards into `parts` and the rest it is: the entropy floor.
 pub(super) fn floor_bits(universe: u64, parts: &[u64]) -> f64 {
     let rest = universe - parts.iter().sum::<u64>();
-    let all: f64 = parts
-        .iter()
-        .chain([&rest])
-        .map(|&part| ln_factorial(part))
-        .sum();
+    let all: f64 = parts.iter().chain([&rest]).map(|&part| ln_factorial(part)).sum();
     (ln_factorial(universe) - all) / std::f64::consts::LN_2
 }
 
@@ -61,4 +60,26 @@ fn ln_factorial(n: u64) -> f64 {
         return 0.0;
     }
     n * n.ln() - n + 0.5 * (2.0 * std::f64::consts::PI * n).ln() + 1.0 / (12.0 * n)
+}
+
+/// A head of version [1, `number`] at time 1,000 × `number`, without reserved ranges.
+pub(super) fn head(number: u64, indexes_below: u64) -> StatusHead {
+    let time = UnixSeconds(1_000 * number);
+    StatusHead {
+        version: StatusVersion { epoch: 1, number },
+        time,
+        covers: Covers::new(indexes_below, time, Vec::new()).unwrap(),
+    }
+}
+
+/// Sets in which a share of the cards below `indexes_below` is listed under each number.
+pub(super) fn random_sets(random: &mut Lcg, indexes_below: u64, shares: &[(i64, u64)]) -> StatusSets {
+    let mut sets = StatusSets::default();
+    for &(number, count) in shares {
+        let number = SetNumber::new(number).unwrap();
+        for value in random.subset(number.universe(indexes_below), count) {
+            sets.insert(number, value);
+        }
+    }
+    sets
 }

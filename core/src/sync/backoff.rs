@@ -17,14 +17,11 @@ impl Backoff {
     /// How long to wait after one more failure: between half and all of 1 s · 2ⁿ, at most [`WAIT_MAX`], and never less
     /// than the server asked for. `random` is drawn by the caller.
     pub fn after_failure(&mut self, asked: Option<Duration>, random: u64) -> Duration {
-        let full = WAIT_MIN
-            .saturating_mul(1 << self.failures.min(DOUBLINGS_MAX))
-            .min(WAIT_MAX);
+        let full = WAIT_MIN.saturating_mul(1 << self.failures.min(DOUBLINGS_MAX)).min(WAIT_MAX);
         self.failures = self.failures.saturating_add(1);
         let half = full / 2;
         let jitter = u64::try_from(half.as_millis()).unwrap_or(u64::MAX).max(1);
-        (half + Duration::from_millis(random % jitter))
-            .max(asked.unwrap_or_default().min(ASKED_MAX))
+        (half + Duration::from_millis(random % jitter)).max(asked.unwrap_or_default().min(ASKED_MAX))
     }
 
     /// Failures since the last success.
@@ -57,10 +54,7 @@ mod tests {
         assert!(last >= WAIT_MAX / 2);
         backoff.reset();
         assert!(backoff.after_failure(None, 7) <= Duration::from_secs(1));
-        assert_eq!(
-            backoff.after_failure(Some(Duration::from_secs(90)), 0),
-            Duration::from_secs(90)
-        );
+        assert_eq!(backoff.after_failure(Some(Duration::from_secs(90)), 0), Duration::from_secs(90));
         assert_eq!(backoff.after_failure(Some(Duration::MAX), 0), ASKED_MAX);
     }
 }

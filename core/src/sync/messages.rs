@@ -81,12 +81,7 @@ impl From<&Proof> for ProofBytes {
         let (r, s) = proof.signature.0.split_at(32);
         signature_r.copy_from_slice(r);
         signature_s.copy_from_slice(s);
-        Self {
-            time: proof.time,
-            nonce: proof.nonce,
-            signature_r,
-            signature_s,
-        }
+        Self { time: proof.time, nonce: proof.nonce, signature_r, signature_s }
     }
 }
 
@@ -97,12 +92,7 @@ impl From<&ProofBytes> for Proof {
         r.copy_from_slice(&bytes.signature_r);
         s.copy_from_slice(&bytes.signature_s);
         let signature = crate::keys::Signature(signature);
-        Self {
-            time: bytes.time,
-            nonce: bytes.nonce,
-            signature,
-            challenge: None,
-        }
+        Self { time: bytes.time, nonce: bytes.nonce, signature, challenge: None }
     }
 }
 
@@ -142,26 +132,14 @@ pub type StateDigest = [u8; 16];
 
 /// SHA-256 over the feed's root and each of the device's credentials in byte order, cut to 16 bytes. Each part goes in
 /// as its own SHA-256, so that no two lists run together.
-pub fn state_digest<'a>(
-    root: &[u8; 32],
-    credentials: impl IntoIterator<Item = &'a [u8]>,
-) -> StateDigest {
+pub fn state_digest<'a>(root: &[u8; 32], credentials: impl IntoIterator<Item = &'a [u8]>) -> StateDigest {
     use sha2::{Digest, Sha256};
-    let mut hashes: Vec<[u8; 32]> = credentials
-        .into_iter()
-        .map(|credential| Sha256::digest(credential).into())
-        .collect();
+    let mut hashes: Vec<[u8; 32]> =
+        credentials.into_iter().map(|credential| Sha256::digest(credential).into()).collect();
     hashes.sort_unstable();
-    let digest = hashes
-        .iter()
-        .fold(Sha256::new_with_prefix(root), |digest, hash| {
-            digest.chain_update(hash)
-        });
+    let digest = hashes.iter().fold(Sha256::new_with_prefix(root), |digest, hash| digest.chain_update(hash));
     let mut state = [0; 16];
-    state
-        .iter_mut()
-        .zip(digest.finalize())
-        .for_each(|(to, from)| *to = from);
+    state.iter_mut().zip(digest.finalize()).for_each(|(to, from)| *to = from);
     state
 }
 

@@ -4,4 +4,5 @@
 pub mod admin;
 pub mod backoff;
 pub mod messages;
+pub mod terminal;
 pub mod wallet;

@@ -28,17 +28,10 @@ pub struct MemberState {
 impl MemberState {
     fn cursor(&self, member: MemberId) -> MemberCursor {
         let epoch = self.feed.mark().map_or(Epoch(0), |mark| mark.extent.epoch);
-        let extent = Extent {
-            epoch,
-            size: self.feed.frontier().size(),
-        };
+        let extent = Extent { epoch, size: self.feed.frontier().size() };
         let root = self.feed.frontier().root();
         let credentials = self.credentials.iter().map(Vec::as_slice);
-        MemberCursor {
-            member,
-            extent,
-            state: state_digest(&root.0, credentials),
-        }
+        MemberCursor { member, extent, state: state_digest(&root.0, credentials) }
     }
 }
 
@@ -54,12 +47,7 @@ pub struct WalletSession {
 impl WalletSession {
     /// A session over what the phone holds.
     pub fn new(trust: Verified<TrustBundle>, members: BTreeMap<MemberId, MemberState>) -> Self {
-        Self {
-            trust,
-            members,
-            staged: BTreeMap::new(),
-            outcome: None,
-        }
+        Self { trust, members, staged: BTreeMap::new(), outcome: None }
     }
 
     /// The request that brings everything up to date, and begins the exchange.
@@ -68,11 +56,7 @@ impl WalletSession {
         self.outcome = None;
         Request::SyncWallet(SyncWallet {
             trust: self.trust.claims().version,
-            members: self
-                .members
-                .iter()
-                .map(|(member, state)| state.cursor(*member))
-                .collect(),
+            members: self.members.iter().map(|(member, state)| state.cursor(*member)).collect(),
             follow,
         })
     }
@@ -87,18 +71,10 @@ impl WalletSession {
             }
             Reply::Trust(bytes) => Ok(self.take_trust(&bytes)?.into_iter().collect()),
             Reply::Feed(feed) => self.take_pages(feed),
-            Reply::Credentials {
-                member,
-                credentials,
-            } => self.take_credentials(member, credentials),
+            Reply::Credentials { member, credentials } => self.take_credentials(member, credentials),
             Reply::Retired(member) => {
                 self.staged.remove(&member);
-                Ok(self
-                    .members
-                    .remove(&member)
-                    .map(|_| Effect::Wipe(member))
-                    .into_iter()
-                    .collect())
+                Ok(self.members.remove(&member).map(|_| Effect::Wipe(member)).into_iter().collect())
             }
             _ => Err(SyncFault::Unexpected),
         }
@@ -123,11 +99,7 @@ impl WalletSession {
         self.outcome = Some(Ok(()));
         let unfinished = !self.staged.is_empty();
         self.staged.clear();
-        if unfinished {
-            Err(SyncFault::NoHead)
-        } else {
-            Ok(Vec::new())
-        }
+        if unfinished { Err(SyncFault::NoHead) } else { Ok(Vec::new()) }
     }
 
     fn take_trust(&mut self, bytes: &[u8]) -> Result<Option<Effect>, SyncFault> {
@@ -139,10 +111,7 @@ impl WalletSession {
     }
 
     fn take_pages(&mut self, reply: FeedReply) -> Result<Vec<Effect>, SyncFault> {
-        let state = self
-            .members
-            .get(&reply.member)
-            .ok_or(SyncFault::UnknownMember)?;
+        let state = self.members.get(&reply.member).ok_or(SyncFault::UnknownMember)?;
         let staged = self.staged.entry(reply.member).or_default();
         staged.extend(reply.pages);
         let records: usize = staged.iter().map(FeedPage::count).sum();
@@ -158,16 +127,8 @@ impl WalletSession {
         let feed = state
             .feed
             .extend(&pages, &head)
-            .map_err(|fault| SyncFault::Feed {
-                member: reply.member,
-                fault,
-            })?;
-        let update = MemberUpdate {
-            member: reply.member,
-            feed: feed.clone(),
-            pages,
-            head,
-        };
+            .map_err(|fault| SyncFault::Feed { member: reply.member, fault })?;
+        let update = MemberUpdate { member: reply.member, feed: feed.clone(), pages, head };
         if let Some(state) = self.members.get_mut(&reply.member) {
             state.feed = feed;
         }
@@ -176,15 +137,9 @@ impl WalletSession {
 
     fn verify_head(&self, bytes: &[u8]) -> Result<Verified<FeedHead>, SyncFault> {
         let signed = Signed::<FeedHead>::decode(bytes).map_err(|_| SyncFault::BadHead)?;
-        let key = self
-            .trust
-            .claims()
-            .key(signed.key_id(), KeyUse::Head)
-            .ok_or(SyncFault::BadHead)?;
+        let key = self.trust.claims().key(signed.key_id(), KeyUse::Head).ok_or(SyncFault::BadHead)?;
         let head = signed.verify(&key.key).map_err(|_| SyncFault::BadHead)?;
-        key.may_sign_at(head.claims().time)
-            .then_some(head)
-            .ok_or(SyncFault::BadHead)
+        key.may_sign_at(head.claims().time).then_some(head).ok_or(SyncFault::BadHead)
     }
 
     fn take_credentials(
@@ -196,39 +151,22 @@ impl WalletSession {
         if credentials.len() > BINDINGS_MAX {
             return Err(SyncFault::TooMuch);
         }
-        let verified = credentials
-            .iter()
-            .map(|bytes| self.verify_card(bytes, &state.presentation_key));
+        let verified = credentials.iter().map(|bytes| self.verify_card(bytes, &state.presentation_key));
         let verified = verified.collect::<Result<Vec<_>, _>>()?;
         if let Some(state) = self.members.get_mut(&member) {
             state.credentials = credentials;
         }
-        Ok(vec![Effect::Credentials {
-            member,
-            credentials: verified,
-        }])
+        Ok(vec![Effect::Credentials { member, credentials: verified }])
     }
 
-    fn verify_card(
-        &self,
-        bytes: &[u8],
-        holder: &PublicKey,
-    ) -> Result<Verified<CardClaims>, SyncFault> {
+    fn verify_card(&self, bytes: &[u8], holder: &PublicKey) -> Result<Verified<CardClaims>, SyncFault> {
         let signed = Signed::<CardClaims>::decode(bytes).map_err(|_| SyncFault::BadCredential)?;
-        let key = self
-            .trust
-            .claims()
-            .key(signed.key_id(), KeyUse::Card)
-            .ok_or(SyncFault::BadCredential)?;
-        let card = signed
-            .verify(&key.key)
-            .map_err(|_| SyncFault::BadCredential)?;
+        let key = self.trust.claims().key(signed.key_id(), KeyUse::Card).ok_or(SyncFault::BadCredential)?;
+        let card = signed.verify(&key.key).map_err(|_| SyncFault::BadCredential)?;
         let claims = card.claims();
         let ours = claims.binding.is_some_and(|binding| binding.key == *holder);
         let permitted = key.may_sign_at(claims.issued_at) && key.covers(claims.status_index);
-        (ours && permitted)
-            .then_some(card)
-            .ok_or(SyncFault::BadCredential)
+        (ours && permitted).then_some(card).ok_or(SyncFault::BadCredential)
     }
 }
 

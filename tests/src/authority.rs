@@ -1,0 +1,131 @@
+//! An issuing authority, a phone and a terminal made of bytes: what the verdict tests are told in. Synthetic people
+//! only; every key comes from a seed, every time is an argument.
+
+use bhyt_core::card::{Binding, CardClaims};
+use bhyt_core::cose::{Unsigned, Verified};
+use bhyt_core::ids::{
+    BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, Sex, SocialNumber, StatusIndex,
+};
+use bhyt_core::keys::SecretKey;
+use bhyt_core::presentation::{Challenge, Presentation, UnsignedProof};
+use bhyt_core::status::StatusVersion;
+use bhyt_core::time::{BirthDate, Day, UnixSeconds};
+use bhyt_core::trust::{self, KeyUse, Policy, RootSet, TrustBundle, TrustedKey};
+
+/// Keys of everybody who signs.
+#[derive(Debug)]
+pub struct Authority {
+    /// Three root keys; two must sign.
+    pub roots: [SecretKey; 3],
+    /// Signs cards.
+    pub card_key: SecretKey,
+    /// Signs status lists.
+    pub status_key: SecretKey,
+    /// Signs feed heads.
+    pub head_key: SecretKey,
+}
+
+impl Authority {
+    /// The authority of a seed.
+    pub fn new(seed: u8) -> Self {
+        let key = |part: u8| SecretKey::from_seed(&[seed, part].repeat(16).try_into().expect("32 bytes"));
+        Self { roots: [key(1), key(2), key(3)], card_key: key(4), status_key: key(5), head_key: key(6) }
+    }
+
+    /// Version `version`, issued at `issued`, for 400 days, knowing no status list.
+    pub fn bundle(&self, version: u64, issued: UnixSeconds) -> TrustBundle {
+        let key = |key: &SecretKey, usage| TrustedKey {
+            key: key.public_key(),
+            usage,
+            signs_from: UnixSeconds(0),
+            signs_until: None,
+            verify_until: None,
+            ranges: Vec::new(),
+        };
+        TrustBundle {
+            version,
+            issued,
+            expires: issued.plus(400 * DAY),
+            roots: RootSet::new(self.roots.iter().map(SecretKey::public_key).collect(), 2).expect("three keys"),
+            keys: vec![
+                key(&self.card_key, KeyUse::Card),
+                key(&self.status_key, KeyUse::Status),
+                key(&self.head_key, KeyUse::Head),
+            ],
+            policy: Policy::default(),
+            status: None::<StatusVersion>,
+        }
+    }
+
+    /// The bytes of a bundle, signed by the first two roots.
+    pub fn sign_bundle(&self, bundle: &TrustBundle) -> Vec<u8> {
+        let [first, second, _] = &self.roots;
+        bundle.sign(&[first, second])
+    }
+
+    /// A bundle, signed and verified.
+    pub fn trust(&self, bundle: &TrustBundle) -> Verified<TrustBundle> {
+        trust::anchor(&self.sign_bundle(bundle)).expect("our own bundle")
+    }
+
+    /// A card's signed bytes.
+    pub fn sign_card(&self, claims: CardClaims) -> Vec<u8> {
+        Unsigned::new(claims, self.card_key.public_key().key_id()).sign(&self.card_key).bytes().to_vec()
+    }
+}
+
+/// A member's phone: its presentation key.
+#[derive(Debug)]
+pub struct Phone(SecretKey);
+
+impl Phone {
+    /// The phone of a seed.
+    pub fn new(seed: u8) -> Self {
+        Self(SecretKey::from_seed(&[seed; 32]))
+    }
+
+    /// Binding 3 of this phone, until `end`.
+    pub fn binding(&self, end: Day) -> Binding {
+        Binding { key: self.0.public_key(), number: BindingNumber::new(3).expect("a number"), end }
+    }
+
+    /// A live presentation made at `time`.
+    pub fn present(&self, card: &[u8], time: UnixSeconds, challenge: Option<Challenge>) -> Presentation {
+        let proof = UnsignedProof { time, nonce: [1, 2, 3, 4], challenge };
+        let signature = self.0.sign(&proof.to_be_signed(card));
+        Presentation::new(card.to_vec(), Some(proof.seal(signature)))
+    }
+}
+
+/// The card of the examples: Nguyễn Thị Thử, valid through 2026, five-year date and area present, no binding.
+pub fn example_card() -> CardClaims {
+    CardClaims {
+        number: CardNumber::parse("DN4999900000017").expect("a number"),
+        valid_from: day(2026, 1, 1),
+        valid_to: Some(day(2026, 12, 31)),
+        issued_at: at(2025, 12, 20),
+        binding: None,
+        social_number: SocialNumber::parse("9900000017").expect("a number"),
+        full_name: FullName::parse("Nguyễn Thị Thử").expect("a name"),
+        birth_date: BirthDate::Day(day(1994, 3, 5)),
+        sex: Sex::Female,
+        facility: FacilityCode::parse("99024").expect("a code"),
+        five_years: Some(day(2025, 6, 1)),
+        area: LivingArea::parse("K1"),
+        level: BenefitLevel::new(4).expect("a level"),
+        status_index: StatusIndex(70_000),
+    }
+}
+
+/// A day that exists.
+pub fn day(year: i32, month: u32, day: u32) -> Day {
+    Day::from_ymd(year, month, day).expect("a day that exists")
+}
+
+/// Noon in Vietnam of that day.
+pub fn at(year: i32, month: u32, of_month: u32) -> UnixSeconds {
+    day(year, month, of_month).start().plus(DAY / 2)
+}
+
+/// Seconds in a day.
+pub const DAY: u64 = 86_400;

@@ -1,0 +1,123 @@
+//! What lints cannot hold: the shape of the tree. Each rule names the file that breaks it.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Lines that a source file may have.
+const LINES_MAX: usize = 500;
+
+#[test]
+fn every_source_file_says_what_it_is_for_and_stays_short() {
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        if !text.starts_with("//!") {
+            broken.push(format!("{path}: does not open with a //! line"));
+        }
+        let lines = text.lines().count();
+        if lines > LINES_MAX {
+            broken.push(format!("{path}: {lines} lines, at most {LINES_MAX}"));
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn nothing_unfinished_or_silenced_is_left() {
+    let words = [["to", "do!("].concat(), ["unimpl", "emented!("].concat(), ["db", "g!("].concat(), ["#[ign", "ore"].concat()];
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        for (number, line) in (1..).zip(text.lines()) {
+            if words.iter().any(|word| line.contains(word.as_str())) {
+                broken.push(format!("{path}:{number}: {}", line.trim()));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+#[test]
+fn core_depends_on_nothing_that_touches_the_world() {
+    let manifest = fs::read_to_string(root().join("core/Cargo.toml")).unwrap();
+    let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
+    for banned in ["tokio", "quinn", "sled", "rand", "getrandom", "tracing", "rustix", "socket2", "bhyt-platform"] {
+        let named = dependencies.lines().any(|line| line.split(['.', ' ', '=']).next() == Some(banned));
+        assert!(!named, "core depends on {banned}");
+    }
+}
+
+/// Each third-party name stays in its place, so that the rest cannot tell which we use.
+#[test]
+fn third_party_names_stay_where_they_belong() {
+    let homes: [(&str, &[&str]); 5] = [
+        ("sled::", &["platform/src/sled_kv.rs"]),
+        ("quinn::", &["platform/src/quic/", "tests/tests/transport", "tests/src/transport"]),
+        ("rustls::", &["platform/src/quic/", "tests/tests/transport", "tests/src/transport"]),
+        ("ed25519_dalek::", &["core/src/keys.rs"]),
+        ("bincode::", &["core/src/codec.rs"]),
+    ];
+    let mut broken = Vec::new();
+    for (path, text) in sources() {
+        for (name, allowed) in homes {
+            let code = text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(name));
+            let home = allowed.iter().any(|home| path.starts_with(home)) || path == "tests/tests/tidy.rs";
+            if code && !home {
+                broken.push(format!("{path}: names {name}"));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// Every command line that README.md shows names a program, and subcommands that its `--help` knows.
+#[test]
+fn every_command_of_the_readme_exists() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    let first = readme.find("cargo run --release --bin bhyt-demo").expect("the first command");
+    let second = readme.find("\ntests/run\n").expect("the second command");
+    let line_of = |at: usize| readme[..at].lines().count() + 1;
+    assert!(line_of(first) <= 25 && line_of(second) <= 25, "both commands stand by line 25");
+    assert!(root().join("tests/run").exists());
+    let manifests: String = ["sync-server", "client-sdk/wallet", "clinic-terminal", "tests"]
+        .iter()
+        .map(|folder| fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap())
+        .collect();
+    for program in ["bhyt-server", "bhyt-wallet", "bhyt-terminal"] {
+        assert!(readme.contains(program) && manifests.contains(&format!("name = \"{program}\"")), "{program}");
+    }
+    assert!(root().join("tests/src/bin/bhyt-demo.rs").exists());
+}
+
+#[test]
+fn documents_that_the_readme_points_to_exist() {
+    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+        assert!(link.starts_with("http") || root().join(link).exists(), "README.md points to {link}");
+    }
+}
+
+fn sources() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let folders = ["core", "platform", "client-sdk", "clinic-terminal", "sync-server", "tests", "benches"];
+    folders.iter().for_each(|folder| collect(&root().join(folder), &mut files));
+    assert!(files.len() > 30, "the sources were found");
+    let named = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        (path.strip_prefix(root()).unwrap().to_string_lossy().into_owned(), text)
+    };
+    files.into_iter().map(named).collect()
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() && !path.ends_with("target") {
+            collect(&path, files);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            files.push(path);
+        }
+    }
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+}
