@@ -3,16 +3,32 @@
 //!
 //! A write is one [`Commit`]: a member's feed grows, documents change, and a change is announced, all or nothing, and
 //! durable when the call returns. Writes say what they expect to find; a lost race changes nothing and is told.
+//! Reads see only what is durable, so whatever was read may leave the process. Two reads may lie on either side of a
+//! commit: whoever needs head and pages to agree reads the head first, and takes from the pages what the head covers.
+
+mod bounds;
+pub mod embedded;
+mod layout;
+pub mod memory;
+mod view;
+mod writer;
 
 use std::fmt;
 use std::future::Future;
+use std::io;
+use std::sync::Arc;
 
 use bhyt_core::ids::MemberId;
+use bhyt_core::limits::{BATCH_KEYS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
+use bhyt_platform::kv::StoreError;
 
 /// The server's store.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The member's newest head; `None` before the first record.
-    fn head(&self, member: MemberId) -> impl Future<Output = Result<Option<StoredHead>, StoreFault>> + Send;
+    fn head(
+        &self,
+        member: MemberId,
+    ) -> impl Future<Output = Result<Option<StoredHead>, StoreFault>> + Send;
 
     /// The member's pages from number `from` on, in order, at most `pages_max`.
     fn read(
@@ -23,7 +39,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<StoredPage>, StoreFault>> + Send;
 
     /// One document.
-    fn doc_get(&self, key: &DocKey) -> impl Future<Output = Result<Option<Doc>, StoreFault>> + Send;
+    fn doc_get(&self, key: &DocKey)
+    -> impl Future<Output = Result<Option<Doc>, StoreFault>> + Send;
 
     /// Documents of a kind whose id is greater than `after`, ascending, at most `docs_max`.
     fn doc_scan(
@@ -33,27 +50,60 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
         docs_max: usize,
     ) -> impl Future<Output = Result<Vec<(DocKey, Doc)>, StoreFault>> + Send;
 
-    /// Applies a commit if everything it expects is so. Durable when it returns [`Outcome::Applied`].
+    /// Applies a commit if everything it expects is so. Durable when it returns [`Outcome::Applied`]; a call that is
+    /// dropped before it returns may still be applied. Refuses a commit over [`COMMIT_KEYS_MAX`] keys, with a value over
+    /// its bound, or that writes one page or document twice.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Outcome, StoreFault>> + Send;
 
     /// Announced changes of a shard after number `after`, in order, at most `changes_max`.
+    ///
+    /// Numbers are dense. Old changes are trimmed: a first one above `after + 1` says that the follower has missed some,
+    /// and looks at every member of the shard that it cares for.
     fn tail(
         &self,
         shard: Shard,
         after: u64,
         changes_max: usize,
     ) -> impl Future<Output = Result<Vec<Change>, StoreFault>> + Send;
+
+    /// The number of the shard's newest change, where a new follower begins; 0 before the first.
+    fn tail_end(&self, shard: Shard) -> impl Future<Output = Result<u64, StoreFault>> + Send;
 }
+
+/// Keys that one commit may write: each document, page and announced change is one, and so are the head and each shard
+/// with news. No commit is larger than the largest batch of the embedded store.
+pub const COMMIT_KEYS_MAX: usize = BATCH_KEYS_MAX;
+/// Bytes of a document or page: the largest stored value, less what the store writes before it.
+pub const BYTES_MAX: usize = VALUE_BYTES_MAX - 32;
+/// Bytes of a [`StoredHead`]: a signed head, a frontier and a few numbers take under 1 kB.
+pub const HEAD_BYTES_MAX: usize = 4_096;
+/// Bytes of a document's id: the longest is two hashes.
+pub const DOC_ID_BYTES_MAX: usize = 64;
+/// Changes kept for each shard by default: a follower that was away for longer looks at everything anyway.
+pub const CHANGES_KEPT: u64 = 4_096;
+
+const _: () = assert!(DOC_ID_BYTES_MAX + 2 <= KEY_BYTES_MAX && HEAD_BYTES_MAX < BYTES_MAX);
 
 /// The newest head of a feed and what the server needs to append to it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct StoredHead {
     /// Feed epoch.
-    pub epoch: u32,
+    pub epoch: u64,
     /// Records in the feed.
     pub size: u64,
-    /// Everything else (signed head, frontier, page numbers) in the caller's encoding; at most 4 kB.
+    /// Everything else (signed head, frontier, page numbers) in the caller's encoding; at most
+    /// [`HEAD_BYTES_MAX`].
     pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for StoredHead {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredHead")
+            .field("epoch", &self.epoch)
+            .field("size", &self.size)
+            .field("length", &self.bytes.len())
+            .finish()
+    }
 }
 
 /// One sealed page.
@@ -61,8 +111,14 @@ pub struct StoredHead {
 pub struct StoredPage {
     /// Pages of a member are numbered from 0; the last one is rewritten until it is full.
     pub number: u32,
-    /// Sealed bytes.
+    /// Sealed bytes, at most [`BYTES_MAX`].
     pub bytes: Vec<u8>,
+}
+
+impl fmt::Debug for StoredPage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StoredPage({}, {} bytes)", self.number, self.bytes.len())
+    }
 }
 
 /// What a document is. The numbers are stored and never reused.
@@ -102,14 +158,17 @@ pub enum DocKind {
 pub struct DocKey {
     /// What it is.
     pub kind: DocKind,
-    /// Which one; at most 64 bytes.
+    /// Which one; at most [`DOC_ID_BYTES_MAX`].
     pub id: Vec<u8>,
 }
 
 impl DocKey {
     /// The document of this kind and id.
     pub fn new(kind: DocKind, id: impl Into<Vec<u8>>) -> Self {
-        Self { kind, id: id.into() }
+        Self {
+            kind,
+            id: id.into(),
+        }
     }
 }
 
@@ -122,14 +181,25 @@ impl fmt::Debug for DocKey {
 /// A document as stored.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Doc {
-    /// Grows by one with each write; 1 for the first.
+    /// Grows by one with each write; 1 for the first, and again for the first after a removal.
     pub revision: u64,
-    /// At most [`bhyt_core::limits::VALUE_BYTES_MAX`].
+    /// At most [`BYTES_MAX`].
     pub bytes: Vec<u8>,
 }
 
+impl fmt::Debug for Doc {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Doc(revision {}, {} bytes)",
+            self.revision,
+            self.bytes.len()
+        )
+    }
+}
+
 /// A change that is applied whole or not at all.
-#[derive(Clone, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Commit {
     /// Growth of one member's feed.
     pub append: Option<Append>,
@@ -140,12 +210,12 @@ pub struct Commit {
 }
 
 /// Growth of one member's feed.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Append {
     /// Whose.
     pub member: MemberId,
     /// Epoch and size that the stored head must have; `None` when there must be none.
-    pub expected: Option<(u32, u64)>,
+    pub expected: Option<(u64, u64)>,
     /// The head after.
     pub head: StoredHead,
     /// Pages written: the rewritten last one, and new ones.
@@ -161,6 +231,16 @@ pub struct DocWrite {
     pub expected: Expected,
     /// New bytes; `None` removes the document.
     pub bytes: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for DocWrite {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DocWrite")
+            .field("key", &self.key)
+            .field("expected", &self.expected)
+            .field("length", &self.bytes.as_ref().map(Vec::len))
+            .finish()
+    }
 }
 
 /// What a write expects to find.
@@ -206,26 +286,58 @@ pub struct Change {
 }
 
 /// The store failed. Nothing of the call was done, or (after a failed sync to disk) the store is closed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum StoreFault {
-    /// The embedded store failed.
+    /// The embedded store failed; all the commits of a group have the same cause.
     #[error("embedded store failed")]
-    Embedded(#[from] bhyt_platform::kv::StoreError),
+    Embedded(#[source] Arc<StoreError>),
     /// Stored bytes are not what was written.
     #[error("a stored {what} is not readable")]
     Unreadable {
         /// What was being read.
         what: &'static str,
     },
-    /// The commit breaks a bound.
-    #[error("a commit of {got} keys, at most {limit} allowed")]
+    /// The commit breaks a bound. Our own bug: nothing was done.
+    #[error("{what:?} of {got}, at most {limit} allowed")]
     TooLarge {
-        /// Keys allowed.
+        /// What is too large.
+        what: Bounded,
+        /// What is allowed.
         limit: usize,
-        /// Keys asked for.
+        /// What was asked for.
         got: usize,
     },
-    /// The store's writer has stopped.
+    /// The commit writes one page or document twice. Our own bug: nothing was done.
+    #[error("a commit writes one key twice")]
+    WrittenTwice,
+    /// The system gives no thread to write with.
+    #[error("no thread for the store's writer")]
+    NoWriter(#[source] Arc<io::Error>),
+    /// The store's writer has stopped, after a failed commit or because the store is being closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl From<StoreError> for StoreFault {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Closed { .. } => Self::Closed,
+            error => Self::Embedded(Arc::new(error)),
+        }
+    }
+}
+
+/// What [`StoreFault::TooLarge`] speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Bounded {
+    /// Keys of a commit.
+    Keys,
+    /// Bytes of a document's id.
+    DocId,
+    /// Bytes of a document.
+    Doc,
+    /// Bytes of a page.
+    Page,
+    /// Bytes of a head.
+    Head,
 }
