@@ -253,15 +253,18 @@ pub enum Damage {
     /// The file that names kind and schema does not.
     SchemaFile,
     /// The first bytes of a journal are not those of a journal.
-    JournalHeader,
+    JournalHeader {
+        /// The newest frame number that can still be read in the file; `u64::MAX` when not known.
+        newest: u64,
+    },
     /// A frame inside a journal is damaged, and not as a torn last write would be.
     JournalFrame {
         /// Where the damaged frame starts, in bytes.
         offset: u64,
-        /// The newest frame number that can still be read anywhere in the file.
+        /// The newest frame number that can still be read in the file; `u64::MAX` when not known.
         newest: u64,
     },
-    /// A store without its journal, whose index alone cannot be trusted.
+    /// A store has lost its journal, and its index cannot stand in for it.
     JournalMissing,
 }
 
@@ -273,7 +276,7 @@ impl fmt::Display for Damage {
             Self::Checksum => f.write_str("value with a wrong checksum"),
             Self::FileTooLong => f.write_str("file longer than it can be"),
             Self::SchemaFile => f.write_str("unreadable schema file"),
-            Self::JournalHeader => f.write_str("unreadable journal header"),
+            Self::JournalHeader { .. } => f.write_str("unreadable journal header"),
             Self::JournalFrame { offset, newest } => {
                 write!(
                     f,

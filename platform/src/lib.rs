@@ -2,13 +2,20 @@
 //!
 //! Each third-party engine is named in one file here; the rest of the code cannot tell which it is.
 
+mod batch_bytes;
 pub mod cache_kv;
 pub mod clock;
 pub mod entropy;
 pub mod files;
+pub mod journal;
+mod journal_bytes;
+mod journal_reader;
 pub mod key_file;
 pub mod kv;
 pub mod memory_kv;
+mod own_index;
+pub mod own_kv;
+pub mod own_recovery;
 pub mod quic;
 pub mod sled_kv;
 pub mod store_folder;

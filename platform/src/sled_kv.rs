@@ -19,7 +19,7 @@ use bhyt_core::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 use crate::files::{self, FileOperation};
 use crate::kv::{Batch, Damage, Kv, Pair, StoreError};
-use crate::store_folder::{Found, StoreKind, StoreLock, enter, try_lock};
+use crate::store_folder::{Found, StoreKind, StoreLock, enter, finish_making, try_lock};
 
 /// A store in a folder of its own. Dropping it closes it.
 pub struct SledKv {
@@ -104,7 +104,10 @@ impl SledKv {
         kind: StoreKind,
         options: SledOptions,
     ) -> Result<(Self, Found), StoreError> {
-        let (lock, found) = enter(folder, kind)?;
+        let (lock, found) = enter(folder, kind, &[])?;
+        if found == Found::Made {
+            finish_making(folder, kind)?;
+        }
         let database = folder.join(DATABASE_FILE);
         await_engine_lock(folder, &database)?;
         let engine = open_engine(folder, options)?;

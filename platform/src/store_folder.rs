@@ -80,33 +80,45 @@ pub enum Found {
     Existing,
 }
 
-/// Checks kind and schema of the store in `folder`, locks it, and makes it when there is none.
+/// Checks kind and schema of the store in `folder` and locks it. `Made` means that there is no store yet, but for the files
+/// in `unfinished`, which an interrupted creation may leave; the caller makes one and calls [`finish_making`].
 ///
 /// A store that is refused is left exactly as it was.
-pub(crate) fn enter(folder: &Path, kind: StoreKind) -> Result<(StoreLock, Found), StoreError> {
-    examine(folder, kind)?;
+pub(crate) fn enter(
+    folder: &Path,
+    kind: StoreKind,
+    unfinished: &[&str],
+) -> Result<(StoreLock, Found), StoreError> {
+    examine(folder, kind, unfinished)?;
     files::create_private_folder(folder)?;
     let lock = StoreLock::take(folder)?;
     // Another program may have made the store between the first look and the lock.
-    let found = examine(folder, kind)?;
+    let found = examine(folder, kind, unfinished)?;
     files::remove_leftovers(folder)?;
-    if found == Found::Made {
-        let line = format!("{SCHEMA_WORD} {SCHEMA} {kind}\n");
-        write_atomic(
-            &folder.join(SCHEMA_FILE),
-            line.as_bytes(),
-            FileAccess::OwnerOnly,
-        )?;
-        files::sync_folder(folder_of(folder))?;
-    }
     Ok((lock, found))
 }
 
+/// Names kind and schema of a new store, which makes it one.
+pub(crate) fn finish_making(folder: &Path, kind: StoreKind) -> Result<(), StoreError> {
+    let line = format!("{SCHEMA_WORD} {SCHEMA} {kind}\n");
+    write_atomic(
+        &folder.join(SCHEMA_FILE),
+        line.as_bytes(),
+        FileAccess::OwnerOnly,
+    )?;
+    files::sync_folder(folder_of(folder))?;
+    Ok(())
+}
+
 /// Checks kind and schema without touching anything. `Made` means that there is no store yet.
-pub(crate) fn examine(folder: &Path, kind: StoreKind) -> Result<Found, StoreError> {
+pub(crate) fn examine(
+    folder: &Path,
+    kind: StoreKind,
+    unfinished: &[&str],
+) -> Result<Found, StoreError> {
     let line = match read_bounded(&folder.join(SCHEMA_FILE), SCHEMA_FILE_BYTES_MAX) {
         Ok(line) => line,
-        Err(error) if error.is_missing() => return examine_unnamed(folder),
+        Err(error) if error.is_missing() => return examine_unnamed(folder, unfinished),
         Err(error) => return Err(error.into()),
     };
     let foreign = || StoreError::Foreign {
@@ -195,7 +207,7 @@ pub(crate) fn try_lock(file: &File) -> Result<bool, std::io::Error> {
     }
 }
 
-/// Renames a file or folder of a store to a free `.corrupt-N` name beside it.
+/// A free `.corrupt-N` name beside a file or folder.
 pub(crate) fn free_name(path: &Path) -> Result<PathBuf, StoreError> {
     let newest = set_aside_numbers(path)?.into_iter().max().unwrap_or(0);
     Ok(set_aside_name(path, newest.saturating_add(1)))
@@ -209,7 +221,7 @@ pub(crate) fn rename_synced(from: &Path, to: &Path) -> Result<(), StoreError> {
 }
 
 /// A folder without `SCHEMA` is a new store when it holds nothing but what an interrupted creation leaves.
-fn examine_unnamed(folder: &Path) -> Result<Found, StoreError> {
+fn examine_unnamed(folder: &Path, unfinished: &[&str]) -> Result<Found, StoreError> {
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Found::Made),
@@ -219,7 +231,8 @@ fn examine_unnamed(folder: &Path) -> Result<Found, StoreError> {
         let name = entry
             .map_err(FileError::at(FileOperation::List, folder))?
             .file_name();
-        if name != LOCK_FILE && !is_temporary(&name) {
+        let expected = name == LOCK_FILE || unfinished.iter().any(|known| name == *known);
+        if !expected && !is_temporary(&name) {
             return Err(StoreError::Foreign {
                 path: folder.to_owned(),
             });
