@@ -268,4 +268,4 @@ const OFFSET: u64 = 10_027;
 const SCALE: u64 = 65_536;
 /// Zeros that fit into one [`BitWriter::put`] before the stop bit and the longest remainder.
 const ZEROS_AT_ONCE: u64 = 24;
-const _: () = assert!(ZEROS_AT_ONCE as u32 + 1 + UNIVERSE_MAX.ilog2() + 1 <= BitWriter::PUT_BITS_MAX);
+const _: () = assert!(ZEROS_AT_ONCE as u32 + 1 + UNIVERSE_MAX.ilog2() < BitWriter::PUT_BITS_MAX);

@@ -60,7 +60,7 @@ const SKIPS_MAX: u64 = (STATUS_SKIP_BYTES_MAX / size_of::<u64>()) as u64;
 const STRIDE_MIN: u64 = 32;
 /// Low bits of a skip entry; the value has the others.
 const POSITION_BITS: u32 = 28;
-const _: () = assert!(STATUS_BYTES_MAX as u64 * 8 <= (1 << POSITION_BITS) - 1);
+const _: () = assert!(STATUS_BYTES_MAX as u64 * 8 < 1 << POSITION_BITS);
 const _: () = assert!(UNIVERSE_MAX.ilog2() + POSITION_BITS <= 64);
 
 #[cfg(test)]
