@@ -90,16 +90,8 @@ impl Admission {
         Self {
             limits,
             stopping: false,
-            arrivals: Buckets::new(
-                limits.arrivals_per_second,
-                limits.arrivals_burst,
-                remembered,
-            ),
-            exchanges: Buckets::new(
-                limits.exchanges_per_second,
-                limits.exchanges_burst,
-                remembered,
-            ),
+            arrivals: Buckets::new(limits.arrivals_per_second, limits.arrivals_burst, remembered),
+            exchanges: Buckets::new(limits.exchanges_per_second, limits.exchanges_burst, remembered),
             origins: HashMap::new(),
             keys: HashMap::new(),
             places: HashMap::new(),
@@ -132,18 +124,12 @@ impl Admission {
     }
 
     /// The handshake of an admitted client succeeded. Gives the connection of the same key that has to go.
-    pub fn join(
-        &mut self,
-        id: ConnectionId,
-        key: PeerKey,
-        address: IpAddr,
-    ) -> Option<ConnectionId> {
+    pub fn join(&mut self, id: ConnectionId, key: PeerKey, address: IpAddr) -> Option<ConnectionId> {
         self.counts.handshakes_open = self.counts.handshakes_open.saturating_sub(1);
         self.counts.connections_open += 1;
         self.places.insert(id, (key, Origin::of(address)));
         let of_key = self.keys.entry(key).or_default();
-        let oldest =
-            (of_key.len() >= self.limits.connections_per_key_max.max(1)).then(|| of_key.remove(0));
+        let oldest = (of_key.len() >= self.limits.connections_per_key_max.max(1)).then(|| of_key.remove(0));
         of_key.push(id);
         self.counts.replaced_total += u64::from(oldest.is_some());
         oldest
@@ -205,12 +191,8 @@ impl Admission {
         let handshakes = self.counts.handshakes_open;
         match proof {
             AddressProof::Claimed if handshakes >= self.limits.handshakes_max => Verdict::Ignore,
-            AddressProof::Claimed if handshakes >= self.limits.handshakes_unproven_max => {
-                Verdict::Validate
-            }
-            AddressProof::Claimed if !self.arrivals.take_from_upper_half(origin, now) => {
-                Verdict::Validate
-            }
+            AddressProof::Claimed if handshakes >= self.limits.handshakes_unproven_max => Verdict::Validate,
+            AddressProof::Claimed if !self.arrivals.take_from_upper_half(origin, now) => Verdict::Validate,
             AddressProof::Proven if handshakes >= self.limits.handshakes_max => Verdict::Refuse,
             AddressProof::Proven if !self.arrivals.take(origin, now) => Verdict::Refuse,
             AddressProof::Claimed | AddressProof::Proven => Verdict::Admit,
@@ -270,89 +252,43 @@ mod tests {
 
     #[test]
     fn a_claimed_address_has_half_the_allowance_and_the_owner_the_rest() {
-        let limits = ServerLimits {
-            arrivals_per_second: 10,
-            arrivals_burst: 20,
-            ..ServerLimits::default()
-        };
+        let limits = ServerLimits { arrivals_per_second: 10, arrivals_burst: 20, ..ServerLimits::default() };
         let (mut books, now) = (Admission::new(limits), Instant::now());
-        assert_eq!(
-            arrivals(&mut books, 100, HERE, AddressProof::Claimed, now),
-            [10, 90, 0, 0]
-        );
-        assert_eq!(
-            arrivals(&mut books, 100, HERE, AddressProof::Proven, now),
-            [10, 0, 90, 0]
-        );
-        assert_eq!(
-            arrivals(&mut books, 5, THERE, AddressProof::Claimed, now),
-            [5, 0, 0, 0]
-        );
+        assert_eq!(arrivals(&mut books, 100, HERE, AddressProof::Claimed, now), [10, 90, 0, 0]);
+        assert_eq!(arrivals(&mut books, 100, HERE, AddressProof::Proven, now), [10, 0, 90, 0]);
+        assert_eq!(arrivals(&mut books, 5, THERE, AddressProof::Claimed, now), [5, 0, 0, 0]);
         let later = now + Duration::from_millis(500);
-        assert_eq!(
-            arrivals(&mut books, 100, HERE, AddressProof::Proven, later),
-            [5, 0, 95, 0]
-        );
+        assert_eq!(arrivals(&mut books, 100, HERE, AddressProof::Proven, later), [5, 0, 95, 0]);
     }
 
     #[test]
     fn under_load_addresses_are_proven_first_and_then_it_is_full() {
-        let limits = ServerLimits {
-            handshakes_unproven_max: 3,
-            handshakes_max: 5,
-            ..ServerLimits::default()
-        };
+        let limits =
+            ServerLimits { handshakes_unproven_max: 3, handshakes_max: 5, ..ServerLimits::default() };
         let (mut books, now) = (Admission::new(limits), Instant::now());
-        assert_eq!(
-            arrivals(&mut books, 10, HERE, AddressProof::Claimed, now),
-            [3, 7, 0, 0]
-        );
-        assert_eq!(
-            arrivals(&mut books, 10, THERE, AddressProof::Proven, now),
-            [2, 0, 8, 0]
-        );
-        assert_eq!(
-            arrivals(&mut books, 10, THERE, AddressProof::Claimed, now),
-            [0, 0, 0, 10]
-        );
+        assert_eq!(arrivals(&mut books, 10, HERE, AddressProof::Claimed, now), [3, 7, 0, 0]);
+        assert_eq!(arrivals(&mut books, 10, THERE, AddressProof::Proven, now), [2, 0, 8, 0]);
+        assert_eq!(arrivals(&mut books, 10, THERE, AddressProof::Claimed, now), [0, 0, 0, 10]);
         books.fail(HERE);
-        assert_eq!(
-            arrivals(&mut books, 2, THERE, AddressProof::Proven, now),
-            [1, 0, 1, 0]
-        );
+        assert_eq!(arrivals(&mut books, 2, THERE, AddressProof::Proven, now), [1, 0, 1, 0]);
         assert_eq!(books.counts().handshakes_open, 5);
     }
 
     #[test]
     fn connections_of_one_address_are_bounded_until_they_leave() {
-        let limits = ServerLimits {
-            connections_per_address_max: 2,
-            ..ServerLimits::default()
-        };
+        let limits = ServerLimits { connections_per_address_max: 2, ..ServerLimits::default() };
         let (mut books, now) = (Admission::new(limits), Instant::now());
-        assert_eq!(
-            arrivals(&mut books, 3, HERE, AddressProof::Proven, now),
-            [2, 0, 1, 0]
-        );
+        assert_eq!(arrivals(&mut books, 3, HERE, AddressProof::Proven, now), [2, 0, 1, 0]);
         books.join(ConnectionId(1), KEY, HERE);
-        assert_eq!(
-            arrivals(&mut books, 1, HERE, AddressProof::Proven, now),
-            [0, 0, 1, 0]
-        );
+        assert_eq!(arrivals(&mut books, 1, HERE, AddressProof::Proven, now), [0, 0, 1, 0]);
         books.leave(ConnectionId(1));
         books.leave(ConnectionId(1));
-        assert_eq!(
-            arrivals(&mut books, 2, HERE, AddressProof::Proven, now),
-            [1, 0, 1, 0]
-        );
+        assert_eq!(arrivals(&mut books, 2, HERE, AddressProof::Proven, now), [1, 0, 1, 0]);
     }
 
     #[test]
     fn an_ipv6_line_counts_as_one_and_mapped_ipv4_as_itself() {
-        let limits = ServerLimits {
-            connections_per_address_max: 1,
-            ..ServerLimits::default()
-        };
+        let limits = ServerLimits { connections_per_address_max: 1, ..ServerLimits::default() };
         let (mut books, now) = (Admission::new(limits), Instant::now());
         let cases = [
             ("2001:db8:1:2::1", [1, 0, 0, 0]),
@@ -363,11 +299,7 @@ mod tests {
         ];
         for (from, expected) in cases {
             let from = from.parse().unwrap();
-            assert_eq!(
-                arrivals(&mut books, 1, from, AddressProof::Proven, now),
-                expected,
-                "{from}"
-            );
+            assert_eq!(arrivals(&mut books, 1, from, AddressProof::Proven, now), expected, "{from}");
         }
     }
 
@@ -375,19 +307,10 @@ mod tests {
     fn the_oldest_connection_of_a_key_makes_room() {
         let mut books = Admission::new(ServerLimits::default());
         let now = Instant::now();
-        assert_eq!(
-            arrivals(&mut books, 4, HERE, AddressProof::Proven, now),
-            [4, 0, 0, 0]
-        );
+        assert_eq!(arrivals(&mut books, 4, HERE, AddressProof::Proven, now), [4, 0, 0, 0]);
         let replaced = [1, 2, 3, 4].map(|id| books.join(ConnectionId(id), KEY, HERE));
-        assert_eq!(
-            replaced,
-            [None, None, Some(ConnectionId(1)), Some(ConnectionId(2))]
-        );
-        assert_eq!(
-            books.connections_of(&KEY),
-            [ConnectionId(3), ConnectionId(4)]
-        );
+        assert_eq!(replaced, [None, None, Some(ConnectionId(1)), Some(ConnectionId(2))]);
+        assert_eq!(books.connections_of(&KEY), [ConnectionId(3), ConnectionId(4)]);
         (1..=4).for_each(|id| books.leave(ConnectionId(id)));
         assert!(books.connections_of(&KEY).is_empty());
         assert!(books.origins.is_empty() && books.keys.is_empty() && books.places.is_empty());
@@ -396,34 +319,20 @@ mod tests {
 
     #[test]
     fn the_total_is_bounded_and_a_stopping_server_takes_nobody() {
-        let limits = ServerLimits {
-            connections_max: 3,
-            ..ServerLimits::default()
-        };
+        let limits = ServerLimits { connections_max: 3, ..ServerLimits::default() };
         let (mut books, now) = (Admission::new(limits), Instant::now());
-        assert_eq!(
-            arrivals(&mut books, 5, HERE, AddressProof::Claimed, now),
-            [3, 0, 2, 0]
-        );
+        assert_eq!(arrivals(&mut books, 5, HERE, AddressProof::Claimed, now), [3, 0, 2, 0]);
         books.fail(HERE);
         books.stop();
-        assert_eq!(
-            arrivals(&mut books, 5, HERE, AddressProof::Claimed, now),
-            [0, 0, 5, 0]
-        );
+        assert_eq!(arrivals(&mut books, 5, HERE, AddressProof::Claimed, now), [0, 0, 5, 0]);
     }
 
     #[test]
     fn exchanges_follow_the_rate_of_their_key() {
-        let limits = ServerLimits {
-            exchanges_per_second: 2,
-            exchanges_burst: 3,
-            ..ServerLimits::default()
-        };
+        let limits = ServerLimits { exchanges_per_second: 2, exchanges_burst: 3, ..ServerLimits::default() };
         let (mut books, now) = (Admission::new(limits), Instant::now());
-        let begun = |books: &mut Admission, key, now| {
-            (0..9).filter(|_| books.begin_exchange(key, now)).count()
-        };
+        let begun =
+            |books: &mut Admission, key, now| (0..9).filter(|_| books.begin_exchange(key, now)).count();
         assert_eq!(begun(&mut books, KEY, now), 3);
         assert_eq!(begun(&mut books, PeerKey::new([2; 32]), now), 3);
         assert_eq!(begun(&mut books, KEY, now + Duration::from_secs(1)), 2);

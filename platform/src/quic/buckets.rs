@@ -43,11 +43,7 @@ impl<K: Eq + Hash> Buckets<K> {
     }
 
     fn take_up_to(&mut self, tokens: u32, key: K, now: Instant) -> bool {
-        let known = self
-            .young
-            .get(&key)
-            .copied()
-            .or_else(|| self.old.get(&key).copied());
+        let known = self.young.get(&key).copied().or_else(|| self.old.get(&key).copied());
         let full_at = known.unwrap_or(now).max(now);
         let next_full_at = full_at + self.interval;
         if next_full_at.duration_since(now) > self.interval * tokens {
@@ -68,8 +64,7 @@ mod tests {
     #[test]
     fn a_burst_and_then_the_rate() {
         let (mut buckets, start) = (Buckets::new(10, 5, 100), Instant::now());
-        let taken =
-            |buckets: &mut Buckets<u8>, now| (0..100).filter(|_| buckets.take(1, now)).count();
+        let taken = |buckets: &mut Buckets<u8>, now| (0..100).filter(|_| buckets.take(1, now)).count();
         assert_eq!(taken(&mut buckets, start), 5);
         assert_eq!(taken(&mut buckets, start), 0);
         assert_eq!(taken(&mut buckets, start + Duration::from_millis(300)), 3);
@@ -79,12 +74,7 @@ mod tests {
     #[test]
     fn the_lower_half_is_kept_for_the_proven() {
         let (mut buckets, now) = (Buckets::new(1, 6, 100), Instant::now());
-        assert_eq!(
-            (0..100)
-                .filter(|_| buckets.take_from_upper_half(1, now))
-                .count(),
-            3
-        );
+        assert_eq!((0..100).filter(|_| buckets.take_from_upper_half(1, now)).count(), 3);
         assert_eq!((0..100).filter(|_| buckets.take(1, now)).count(), 3);
     }
 
@@ -108,10 +98,7 @@ mod tests {
 
     #[test]
     fn a_clock_that_stands_or_goes_back_gives_nothing_away() {
-        let (mut buckets, start) = (
-            Buckets::new(1, 2, 10),
-            Instant::now() + Duration::from_secs(100),
-        );
+        let (mut buckets, start) = (Buckets::new(1, 2, 10), Instant::now() + Duration::from_secs(100));
         assert!(buckets.take(1, start));
         assert!(!buckets.take(1, start - Duration::from_secs(50)));
     }

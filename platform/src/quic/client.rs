@@ -42,12 +42,9 @@ impl Client {
     /// `Bind`.
     pub fn bind(local: Option<IpAddr>) -> Result<Self, TransportError> {
         let udp = socket::dial_from(local)?;
-        let address = SocketAddr::new(
-            local.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)),
-            0,
-        );
-        let endpoint = socket::client_endpoint(udp)
-            .map_err(|source| TransportError::Bind { address, source })?;
+        let address = SocketAddr::new(local.unwrap_or(IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED)), 0);
+        let endpoint =
+            socket::client_endpoint(udp).map_err(|source| TransportError::Bind { address, source })?;
         Ok(Self { endpoint, local })
     }
 
@@ -56,7 +53,8 @@ impl Client {
     ///
     /// # Errors
     /// `WrongServerKey` and `NoCommonProtocol` will not go away by trying again; `Refused` says by its code what
-    /// to do; `TimedOut`, `Unreachable`, `Handshake` and `Closed` are worth another try later.
+    /// to do; `TimedOut`, `Handshake` and `Closed` are worth another try later. `Unreachable` for an address that
+    /// was good before means that the system took the socket away (as it does from sleeping apps): bind a new client.
     pub async fn connect(
         &self,
         server: SocketAddr,
@@ -75,12 +73,8 @@ impl Client {
     /// `Bind`; the old socket stays in use then.
     pub fn rebind(&self) -> Result<(), TransportError> {
         let udp = socket::dial_from(self.local)?;
-        let address = udp
-            .local_addr()
-            .unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
-        self.endpoint
-            .rebind(udp)
-            .map_err(|source| TransportError::Bind { address, source })
+        let address = udp.local_addr().unwrap_or_else(|_| SocketAddr::from(([0, 0, 0, 0], 0)));
+        self.endpoint.rebind(udp).map_err(|source| TransportError::Bind { address, source })
     }
 
     /// Closes all connections and waits until the servers have been told, for `within` at most.
@@ -96,19 +90,14 @@ impl Client {
         key: &TransportKey,
         settings: &ClientSettings,
     ) -> Result<Connected, TransportError> {
-        let (crypto, mismatch) =
-            tls::client_crypto(key, server_key).map_err(|error| TransportError::Handshake {
-                source: error.into(),
-            })?;
+        let (crypto, mismatch) = tls::client_crypto(key, server_key)
+            .map_err(|error| TransportError::Handshake { source: error.into() })?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
         config.transport_config(Arc::new(client_transport(settings)));
         let connecting = self
             .endpoint
             .connect_with(config, server, tls::SERVER_NAME)
-            .map_err(|error| TransportError::Unreachable {
-                server,
-                source: error.into(),
-            })?;
+            .map_err(|error| TransportError::Unreachable { server, source: error.into() })?;
         let connection = connecting.await.map_err(|error| {
             if mismatch.load(Ordering::Acquire) {
                 TransportError::WrongServerKey
@@ -121,10 +110,7 @@ impl Client {
         let hello = match reader.next(HELLO_BYTES_MAX, settings.connect_within).await {
             Ok(Some(hello)) => hello,
             Ok(None) => return Err(TransportError::FrameCutShort),
-            Err(TransportError::Closed {
-                reason: CloseReason::Peer(code),
-                ..
-            }) => {
+            Err(TransportError::Closed { reason: CloseReason::Peer(code), .. }) => {
                 return Err(TransportError::Refused { code });
             }
             Err(error) => return Err(error),
@@ -134,15 +120,8 @@ impl Client {
             current: Some(reader),
             frame_within: settings.frame_within,
         };
-        let connection = ClientConnection {
-            connection,
-            frame_within: settings.frame_within,
-        };
-        Ok(Connected {
-            connection,
-            news,
-            hello,
-        })
+        let connection = ClientConnection { connection, frame_within: settings.frame_within };
+        Ok(Connected { connection, news, hello })
     }
 }
 
@@ -171,8 +150,7 @@ impl ClientConnection {
 
     /// Closes the connection at once; what is on its way is lost.
     pub fn close(&self, code: CloseCode) {
-        self.connection
-            .close(code.wire_code().into(), &code.wire_reason());
+        self.connection.close(code.wire_code().into(), &code.wire_reason());
     }
 
     /// Waits for the end of the connection. Cancel-safe.
@@ -213,11 +191,8 @@ impl News {
             let reader = match &mut self.current {
                 Some(reader) => reader,
                 empty @ None => {
-                    let stream = self
-                        .connection
-                        .accept_uni()
-                        .await
-                        .map_err(TransportError::from_connection)?;
+                    let stream =
+                        self.connection.accept_uni().await.map_err(TransportError::from_connection)?;
                     empty.insert(FrameReader::new(stream))
                 }
             };
@@ -242,9 +217,7 @@ pub(super) fn handshake_error(error: quinn::ConnectionError) -> TransportError {
             TransportError::NoCommonProtocol
         }
         (_, CloseReason::Peer(code)) => TransportError::Refused { code },
-        (_, CloseReason::Protocol) => TransportError::Handshake {
-            source: error.into(),
-        },
+        (_, CloseReason::Protocol) => TransportError::Handshake { source: error.into() },
         _ => TransportError::from_connection(error),
     }
 }

@@ -40,14 +40,10 @@ impl CloseCode {
     pub(super) fn from_wire(code: u64, reason: &[u8]) -> Self {
         match code {
             0 => Self::Done,
-            1 => Self::Goodbye {
-                retry_after: decode_retry_after(reason),
-            },
+            1 => Self::Goodbye { retry_after: decode_retry_after(reason) },
             2 => Self::Retired,
             3 => Self::Stranger,
-            4 => Self::Busy {
-                retry_after: decode_retry_after(reason),
-            },
+            4 => Self::Busy { retry_after: decode_retry_after(reason) },
             5 => Self::Replaced,
             6 => Self::BadFrame,
             7 => Self::Idle,
@@ -57,9 +53,7 @@ impl CloseCode {
 
     /// Busy as said by a refusal in the handshake, which carries no seconds.
     pub(super) fn busy_default() -> Self {
-        Self::Busy {
-            retry_after: Duration::from_secs(RETRY_AFTER_SECONDS_DEFAULT.into()),
-        }
+        Self::Busy { retry_after: Duration::from_secs(RETRY_AFTER_SECONDS_DEFAULT.into()) }
     }
 
     pub(super) fn wire_code(self) -> u32 {
@@ -80,10 +74,7 @@ impl CloseCode {
     pub(super) fn wire_reason(self) -> Vec<u8> {
         match self {
             Self::Goodbye { retry_after } | Self::Busy { retry_after } => {
-                u32::try_from(retry_after.as_secs())
-                    .unwrap_or(u32::MAX)
-                    .to_le_bytes()
-                    .to_vec()
+                u32::try_from(retry_after.as_secs()).unwrap_or(u32::MAX).to_le_bytes().to_vec()
             }
             _ => Vec::new(),
         }
@@ -203,8 +194,7 @@ impl fmt::Display for RefuseCode {
 
 /// A missing or odd reason gives the default; a huge number is cut, so that no server parks a phone for a year.
 fn decode_retry_after(reason: &[u8]) -> Duration {
-    let seconds =
-        <[u8; 4]>::try_from(reason).map_or(RETRY_AFTER_SECONDS_DEFAULT, u32::from_le_bytes);
+    let seconds = <[u8; 4]>::try_from(reason).map_or(RETRY_AFTER_SECONDS_DEFAULT, u32::from_le_bytes);
     Duration::from_secs(seconds.min(RETRY_AFTER_SECONDS_MAX).into())
 }
 
@@ -227,10 +217,7 @@ mod tests {
             CloseCode::Other(4_711),
         ];
         for code in codes {
-            assert_eq!(
-                CloseCode::from_wire(code.wire_code().into(), &code.wire_reason()),
-                code
-            );
+            assert_eq!(CloseCode::from_wire(code.wire_code().into(), &code.wire_reason()), code);
         }
     }
 
@@ -251,10 +238,7 @@ mod tests {
         ];
         for (reason, seconds) in cases {
             let retry_after = Duration::from_secs(seconds.into());
-            assert_eq!(
-                CloseCode::from_wire(1, reason),
-                CloseCode::Goodbye { retry_after }
-            );
+            assert_eq!(CloseCode::from_wire(1, reason), CloseCode::Goodbye { retry_after });
         }
     }
 }

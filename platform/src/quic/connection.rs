@@ -86,10 +86,7 @@ impl ServerConnection {
             let refused = if books.admission.is_stopping() {
                 Some(RefuseCode::Stopping)
             } else {
-                (!books
-                    .admission
-                    .begin_exchange(self.link.key, Instant::now()))
-                .then_some(RefuseCode::Busy)
+                (!books.admission.begin_exchange(self.link.key, Instant::now())).then_some(RefuseCode::Busy)
             };
             // Counted under the lock: a shutdown sees either the exchange or a refusal.
             let running = refused.is_none().then(|| Running::begin(&shared.exchanges));
@@ -169,17 +166,11 @@ impl Link {
         key: PeerKey,
         shared: Arc<Shared>,
     ) -> Self {
-        Self {
-            connection,
-            id,
-            key,
-            shared,
-        }
+        Self { connection, id, key, shared }
     }
 
     pub(super) fn close(&self, code: CloseCode) {
-        self.connection
-            .close(code.wire_code().into(), &code.wire_reason());
+        self.connection.close(code.wire_code().into(), &code.wire_reason());
     }
 
     fn remote_address(&self) -> SocketAddr {

@@ -105,17 +105,14 @@ impl TransportError {
     }
 
     pub(super) fn from_connection(error: quinn::ConnectionError) -> Self {
-        Self::Closed {
-            reason: close_reason(&error),
-            source: error.into(),
-        }
+        Self::Closed { reason: close_reason(&error), source: error.into() }
     }
 
     pub(super) fn from_read(error: quinn::ReadError) -> Self {
         match error {
-            quinn::ReadError::Reset(code) => Self::ExchangeRefused {
-                code: RefuseCode::from_wire(code.into_inner()),
-            },
+            quinn::ReadError::Reset(code) => {
+                Self::ExchangeRefused { code: RefuseCode::from_wire(code.into_inner()) }
+            }
             quinn::ReadError::ConnectionLost(error) => Self::from_connection(error),
             quinn::ReadError::ClosedStream
             | quinn::ReadError::IllegalOrderedRead
@@ -125,9 +122,9 @@ impl TransportError {
 
     pub(super) fn from_write(error: quinn::WriteError) -> Self {
         match error {
-            quinn::WriteError::Stopped(code) => Self::ExchangeRefused {
-                code: RefuseCode::from_wire(code.into_inner()),
-            },
+            quinn::WriteError::Stopped(code) => {
+                Self::ExchangeRefused { code: RefuseCode::from_wire(code.into_inner()) }
+            }
             quinn::WriteError::ConnectionLost(error) => Self::from_connection(error),
             quinn::WriteError::ClosedStream | quinn::WriteError::ZeroRttRejected => Self::Finished,
         }
@@ -138,10 +135,9 @@ impl TransportError {
 pub(super) fn close_reason(error: &quinn::ConnectionError) -> CloseReason {
     use quinn::ConnectionError as E;
     match error {
-        E::ApplicationClosed(close) => CloseReason::Peer(CloseCode::from_wire(
-            close.error_code.into_inner(),
-            &close.reason,
-        )),
+        E::ApplicationClosed(close) => {
+            CloseReason::Peer(CloseCode::from_wire(close.error_code.into_inner(), &close.reason))
+        }
         // RFC 9000 §10.2.3: an application's close inside the handshake is replaced by APPLICATION_ERROR.
         E::ConnectionClosed(close)
             if close.error_code == quinn::TransportErrorCode::CONNECTION_REFUSED

@@ -49,7 +49,8 @@ impl Exchange {
         sent
     }
 
-    /// The next frame of at most `limit` bytes, which has to be complete `within` the time from this call; `None`
+    /// The next frame of at most `limit` bytes (never more than
+    /// [`FRAME_BYTES_MAX`](bhyt_core::limits::FRAME_BYTES_MAX)), which has to be complete `within` the time from this call; `None`
     /// when the peer has finished. Cancel-safe. A frame over the limit, or too slow, gives up the exchange; the
     /// connection goes on.
     ///
@@ -80,17 +81,18 @@ impl Exchange {
         self.writer.finish()
     }
 
-    /// Finishes, and waits until the peer has acknowledged every byte. For answers that must not be lost to a
-    /// shutdown; it costs a round trip.
+    /// Finishes, and waits until the peer's side has every byte, or has read a frame and wants no more. For answers
+    /// that must not be lost to a shutdown; it costs a round trip.
     ///
     /// # Errors
-    /// `SlowPeer`, `ExchangeRefused`, `Closed`, `Finished`.
+    /// `SlowPeer`, `ExchangeRefused` (`Cancelled`: the peer left without reading a frame), `Closed`, `Finished`.
     pub async fn delivered(&mut self, within: Duration) -> Result<(), TransportError> {
         self.writer.finish()?;
         self.writer.delivered(within).await
     }
 
-    /// Gives up both directions at once and tells the peer why. What was sent and not yet delivered is lost.
+    /// Gives up both directions at once and tells the peer why. What was sent and not yet delivered is lost, unless
+    /// this side had finished.
     pub fn refuse(mut self, code: RefuseCode) {
         self.give_up(code);
     }
@@ -114,7 +116,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0
-            .send_modify(|running| *running = running.saturating_sub(1));
+        self.0.send_modify(|running| *running = running.saturating_sub(1));
     }
 }

@@ -15,14 +15,12 @@ use super::error::TransportError;
 pub(super) struct FrameReader {
     stream: quinn::RecvStream,
     partial: Partial,
+    frames_read: u64,
 }
 
 impl FrameReader {
     pub(super) fn new(stream: quinn::RecvStream) -> Self {
-        Self {
-            stream,
-            partial: Partial::default(),
-        }
+        Self { stream, partial: Partial::default(), frames_read: 0 }
     }
 
     /// The next frame, or `None` when the peer finished between two frames.
@@ -32,9 +30,7 @@ impl FrameReader {
         within: Duration,
     ) -> Result<Option<Vec<u8>>, TransportError> {
         let limit = limit.min(FRAME_BYTES_MAX);
-        timeout(within, self.fill(limit))
-            .await
-            .unwrap_or(Err(TransportError::SlowPeer { within }))
+        timeout(within, self.fill(limit)).await.unwrap_or(Err(TransportError::SlowPeer { within }))
     }
 
     /// Tells the peer to send no more.
@@ -46,20 +42,24 @@ impl FrameReader {
     async fn fill(&mut self, limit: usize) -> Result<Option<Vec<u8>>, TransportError> {
         loop {
             if let Some(frame) = self.partial.take_complete(limit)? {
+                self.frames_read += 1;
                 return Ok(Some(frame));
             }
             let wanted = self.partial.missing();
-            match self
-                .stream
-                .read_chunk(wanted, true)
-                .await
-                .map_err(TransportError::from_read)?
-            {
+            match self.stream.read_chunk(wanted, true).await.map_err(TransportError::from_read)? {
                 Some(chunk) => self.partial.add(&chunk.bytes),
                 None if self.partial.is_empty() => return Ok(None),
                 None => return Err(TransportError::FrameCutShort),
             }
         }
+    }
+}
+
+/// Whoever has read at least one frame, and none in part, has what it wanted; else the peer learns that it has not.
+impl Drop for FrameReader {
+    fn drop(&mut self) {
+        let satisfied = self.frames_read > 0 && self.partial.is_empty();
+        self.stop(if satisfied { RefuseCode::Done } else { RefuseCode::Cancelled });
     }
 }
 
@@ -81,17 +81,10 @@ enum Writing {
 
 impl FrameWriter {
     pub(super) fn new(stream: quinn::SendStream) -> Self {
-        Self {
-            stream,
-            state: Writing::BetweenFrames,
-        }
+        Self { stream, state: Writing::BetweenFrames }
     }
 
-    pub(super) async fn send(
-        &mut self,
-        payload: &[u8],
-        within: Duration,
-    ) -> Result<(), TransportError> {
+    pub(super) async fn send(&mut self, payload: &[u8], within: Duration) -> Result<(), TransportError> {
         let frame = encode_frame(payload)?;
         if self.state != Writing::BetweenFrames {
             return Err(TransportError::Finished);
@@ -182,8 +175,7 @@ impl Partial {
             return;
         }
         if self.body.is_empty() {
-            self.body
-                .reserve_exact(self.missing().min(FRAME_ALLOC_BYTES));
+            self.body.reserve_exact(self.missing().min(FRAME_ALLOC_BYTES));
         }
         self.body.extend_from_slice(bytes);
     }
@@ -205,10 +197,7 @@ impl Partial {
 
 /// One buffer, so that a small frame leaves in one packet.
 fn encode_frame(payload: &[u8]) -> Result<Vec<u8>, TransportError> {
-    let too_large = TransportError::FrameTooLarge {
-        limit: FRAME_BYTES_MAX,
-        got: payload.len(),
-    };
+    let too_large = TransportError::FrameTooLarge { limit: FRAME_BYTES_MAX, got: payload.len() };
     let length = match u32::try_from(payload.len()) {
         Ok(length) if payload.len() <= FRAME_BYTES_MAX => length,
         _ => return Err(too_large),
@@ -242,16 +231,9 @@ mod tests {
     #[test]
     fn frames_come_out_whole_however_they_are_cut() {
         let frames = vec![b"a".to_vec(), Vec::new(), vec![7; 70_000]];
-        let bytes: Vec<u8> = frames
-            .iter()
-            .flat_map(|frame| encode_frame(frame).unwrap())
-            .collect();
+        let bytes: Vec<u8> = frames.iter().flat_map(|frame| encode_frame(frame).unwrap()).collect();
         for step in [1, 2, 3, 4, 5, 1_200, 65_536] {
-            assert_eq!(
-                decode(&bytes, step, FRAME_BYTES_MAX).unwrap(),
-                frames,
-                "step {step}"
-            );
+            assert_eq!(decode(&bytes, step, FRAME_BYTES_MAX).unwrap(), frames, "step {step}");
         }
     }
 
@@ -260,13 +242,7 @@ mod tests {
         let mut partial = Partial::default();
         partial.add(&u32::MAX.to_le_bytes());
         let error = partial.take_complete(100).unwrap_err();
-        assert!(matches!(
-            error,
-            TransportError::FrameTooLarge {
-                limit: 100,
-                got: 0xffff_ffff
-            }
-        ));
+        assert!(matches!(error, TransportError::FrameTooLarge { limit: 100, got: 0xffff_ffff }));
         assert_eq!(partial.body.capacity(), 0);
     }
 

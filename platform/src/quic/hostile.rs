@@ -17,33 +17,24 @@ const SECOND: Duration = Duration::from_secs(1);
 struct Server {
     address: SocketAddr,
     key: TransportKey,
-    outcome: tokio::task::JoinHandle<(Alive, Result<Option<Vec<u8>>, TransportError>)>,
+    outcome: tokio::task::JoinHandle<(Alive, Received)>,
 }
 
 /// What a test keeps until it has seen the client's side too.
 type Alive = (Listener, ServerConnection);
+type Received = Result<Option<Vec<u8>>, TransportError>;
 
 fn serve(within: Duration) -> Server {
     let key = TransportKey::from_seed(&[1; 32]);
     let listener = Listener::bind(&config(&key)).unwrap();
     let address = listener.local_address();
     let outcome = tokio::spawn(async move {
-        let connection = listener
-            .accept()
-            .await
-            .unwrap()
-            .welcome(b"hello")
-            .await
-            .unwrap();
+        let connection = listener.accept().await.unwrap().welcome(b"hello").await.unwrap();
         let mut exchange = connection.accept_exchange().await.unwrap();
         let received = exchange.receive(1_000, within).await;
         ((listener, connection), received)
     });
-    Server {
-        address,
-        key,
-        outcome,
-    }
+    Server { address, key, outcome }
 }
 
 fn config(key: &TransportKey) -> ServerConfig {
@@ -61,13 +52,12 @@ fn bare_client(
     alpn: &[u8],
     resolver: Option<Arc<dyn ResolvesClientCert>>,
 ) -> quinn::ClientConfig {
-    let builder = rustls::ClientConfig::builder_with_provider(Arc::new(
-        rustls::crypto::ring::default_provider(),
-    ))
-    .with_protocol_versions(&[&rustls::version::TLS13])
-    .unwrap()
-    .dangerous()
-    .with_custom_certificate_verifier(tls::pinned_key(pin));
+    let builder =
+        rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .dangerous()
+            .with_custom_certificate_verifier(tls::pinned_key(pin));
     let mut crypto = match resolver {
         Some(resolver) => builder.with_client_cert_resolver(resolver),
         None => builder.with_no_client_auth(),
@@ -78,20 +68,13 @@ fn bare_client(
 
 /// A key that shows the public half of `shown` and signs with `held`.
 fn impostor(shown: &TransportKey, held: &TransportKey) -> Arc<CertifiedKey> {
-    Arc::new(CertifiedKey::new(
-        shown.certified.cert.clone(),
-        Arc::clone(&held.certified.key),
-    ))
+    Arc::new(CertifiedKey::new(shown.certified.cert.clone(), Arc::clone(&held.certified.key)))
 }
 
 /// Connects and reads to the end of the handshake: in TLS 1.3 a refusal shows only on the first read.
 async fn refusal(address: SocketAddr, config: quinn::ClientConfig) -> quinn::ConnectionError {
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
-    match endpoint
-        .connect_with(config, address, "sync.invalid")
-        .unwrap()
-        .await
-    {
+    match endpoint.connect_with(config, address, "sync.invalid").unwrap().await {
         Ok(connection) => connection.accept_uni().await.unwrap_err(),
         Err(error) => error,
     }
@@ -101,11 +84,7 @@ async fn refusal(address: SocketAddr, config: quinn::ClientConfig) -> quinn::Con
 fn assert_alert(error: &quinn::ConnectionError, alert: u8) {
     match error {
         quinn::ConnectionError::ConnectionClosed(close) => {
-            assert_eq!(
-                close.error_code,
-                quinn::TransportErrorCode::crypto(alert),
-                "{error}"
-            );
+            assert_eq!(close.error_code, quinn::TransportErrorCode::crypto(alert), "{error}");
         }
         other => panic!("not refused by the peer: {other:?}"),
     }
@@ -114,11 +93,7 @@ fn assert_alert(error: &quinn::ConnectionError, alert: u8) {
 #[tokio::test]
 async fn a_client_that_offers_no_key_is_refused() {
     let server = serve(SECOND);
-    let error = refusal(
-        server.address,
-        bare_client(server.key.public_key(), tls::ALPN, None),
-    )
-    .await;
+    let error = refusal(server.address, bare_client(server.key.public_key(), tls::ALPN, None)).await;
     // rustls answers a missing client_certificate_type with 40, handshake_failure.
     assert_alert(&error, 40);
 }
@@ -126,13 +101,8 @@ async fn a_client_that_offers_no_key_is_refused() {
 #[tokio::test]
 async fn a_client_that_shows_another_clients_key_is_refused() {
     let server = serve(SECOND);
-    let (victim, thief) = (
-        TransportKey::from_seed(&[2; 32]),
-        TransportKey::from_seed(&[3; 32]),
-    );
-    let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(impostor(
-        &victim, &thief,
-    )));
+    let (victim, thief) = (TransportKey::from_seed(&[2; 32]), TransportKey::from_seed(&[3; 32]));
+    let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(impostor(&victim, &thief)));
     let client = bare_client(server.key.public_key(), tls::ALPN, Some(resolver));
     // RFC 8446 §4.4.3: a signature that does not verify is decrypt_error, 51.
     assert_alert(&refusal(server.address, client).await, 51);
@@ -140,58 +110,35 @@ async fn a_client_that_shows_another_clients_key_is_refused() {
 
 #[tokio::test]
 async fn a_server_that_shows_the_pinned_key_without_holding_it_is_refused() {
-    let (pinned, held) = (
-        TransportKey::from_seed(&[1; 32]),
-        TransportKey::from_seed(&[9; 32]),
-    );
+    let (pinned, held) = (TransportKey::from_seed(&[1; 32]), TransportKey::from_seed(&[9; 32]));
     let mut impostor_key = pinned.clone();
     impostor_key.certified = impostor(&pinned, &held);
     let listener = Listener::bind(&config(&impostor_key)).unwrap();
     let client = Client::bind(None).unwrap();
     let phone = TransportKey::from_seed(&[2; 32]);
-    let connected = client
-        .connect(
-            listener.local_address(),
-            pinned.public_key(),
-            &phone,
-            &ClientSettings::phone(),
-        )
-        .await;
-    assert!(
-        matches!(connected, Err(TransportError::Handshake { .. })),
-        "{connected:?}"
-    );
+    let connected =
+        client.connect(listener.local_address(), pinned.public_key(), &phone, &ClientSettings::phone()).await;
+    assert!(matches!(connected, Err(TransportError::Handshake { .. })), "{connected:?}");
 }
 
 #[tokio::test]
 async fn another_protocol_is_refused_on_both_sides() {
     let server = serve(SECOND);
     let phone = TransportKey::from_seed(&[2; 32]);
-    let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(
-        &phone.certified,
-    )));
+    let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(&phone.certified)));
     let client = bare_client(server.key.public_key(), b"bhyt/0", Some(resolver));
     let error = refusal(server.address, client).await;
     assert_alert(&error, 120);
-    assert!(matches!(
-        client::handshake_error(error),
-        TransportError::NoCommonProtocol
-    ));
+    assert!(matches!(client::handshake_error(error), TransportError::NoCommonProtocol));
 }
 
 /// Opens an exchange whose bytes the test writes itself.
 async fn open_bare(server: &Server) -> (quinn::Connection, quinn::SendStream, quinn::RecvStream) {
     let phone = TransportKey::from_seed(&[2; 32]);
-    let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(
-        &phone.certified,
-    )));
+    let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(&phone.certified)));
     let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
     let client = bare_client(server.key.public_key(), tls::ALPN, Some(resolver));
-    let connection = endpoint
-        .connect_with(client, server.address, "sync.invalid")
-        .unwrap()
-        .await
-        .unwrap();
+    let connection = endpoint.connect_with(client, server.address, "sync.invalid").unwrap().await.unwrap();
     let (send, receive) = connection.open_bi().await.unwrap();
     (connection, send, receive)
 }
@@ -208,19 +155,10 @@ async fn a_frame_that_drips_is_given_up() {
             Err(error) => break error,
         }
     };
-    assert_eq!(
-        stopped,
-        quinn::WriteError::Stopped(RefuseCode::Slow.wire_code().into())
-    );
-    assert!(matches!(
-        receive.read_chunk(1, true).await,
-        Err(quinn::ReadError::Reset(_))
-    ));
+    assert_eq!(stopped, quinn::WriteError::Stopped(RefuseCode::Slow.wire_code().into()));
+    assert!(matches!(receive.read_chunk(1, true).await, Err(quinn::ReadError::Reset(_))));
     let (_alive, outcome) = server.outcome.await.unwrap();
-    assert!(
-        matches!(outcome, Err(TransportError::SlowPeer { .. })),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(TransportError::SlowPeer { .. })), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -230,10 +168,7 @@ async fn a_frame_that_ends_early_is_no_frame() {
     send.write_all(&[10, 0, 0, 0, 1, 2, 3]).await.unwrap();
     send.finish().unwrap();
     let (_alive, outcome) = server.outcome.await.unwrap();
-    assert!(
-        matches!(outcome, Err(TransportError::FrameCutShort)),
-        "{outcome:?}"
-    );
+    assert!(matches!(outcome, Err(TransportError::FrameCutShort)), "{outcome:?}");
 }
 
 #[tokio::test]
@@ -242,11 +177,7 @@ async fn a_length_of_four_gigabytes_is_refused_by_its_number() {
     let (_connection, mut send, _receive) = open_bare(&server).await;
     send.write_all(&u32::MAX.to_le_bytes()).await.unwrap();
     let (_alive, outcome) = server.outcome.await.unwrap();
-    let Err(TransportError::FrameTooLarge {
-        limit: 1_000,
-        got: 0xffff_ffff,
-    }) = outcome
-    else {
+    let Err(TransportError::FrameTooLarge { limit: 1_000, got: 0xffff_ffff }) = outcome else {
         panic!("{outcome:?}");
     };
 }
@@ -262,14 +193,6 @@ async fn a_client_cannot_push_and_cannot_open_a_ninth_exchange() {
     };
     tokio::time::timeout(SECOND, seven).await.unwrap();
     let short = Duration::from_millis(50);
-    assert!(
-        tokio::time::timeout(short, connection.open_bi())
-            .await
-            .is_err()
-    );
-    assert!(
-        tokio::time::timeout(short, connection.open_uni())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(short, connection.open_bi()).await.is_err());
+    assert!(tokio::time::timeout(short, connection.open_uni()).await.is_err());
 }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bhyt_core::keys::PublicKey;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use rustls::sign::CertifiedKey;
 use zeroize::Zeroizing;
@@ -31,6 +32,12 @@ impl PeerKey {
     }
 }
 
+impl From<&PublicKey> for PeerKey {
+    fn from(key: &PublicKey) -> Self {
+        Self(*key.as_bytes())
+    }
+}
+
 impl From<[u8; 32]> for PeerKey {
     fn from(bytes: [u8; 32]) -> Self {
         Self(bytes)
@@ -40,10 +47,7 @@ impl From<[u8; 32]> for PeerKey {
 /// The short form for logs: the first four bytes in hex.
 impl fmt::Display for PeerKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0
-            .iter()
-            .take(4)
-            .try_for_each(|byte| write!(f, "{byte:02x}"))
+        self.0.iter().take(4).try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -66,21 +70,13 @@ impl TransportKey {
     #[must_use]
     pub fn from_seed(seed: &[u8; 32]) -> Self {
         let der: Zeroizing<Vec<u8>> = Zeroizing::new([&PKCS8_PREFIX[..], &seed[..]].concat());
-        let signing =
-            rustls::crypto::ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der.as_slice()))
-                .expect("every 32 bytes are an Ed25519 seed");
-        let spki = signing
-            .public_key()
-            .expect("an Ed25519 key knows its public half")
-            .to_vec();
+        let signing = rustls::crypto::ring::sign::any_eddsa_type(&PrivatePkcs8KeyDer::from(der.as_slice()))
+            .expect("every 32 bytes are an Ed25519 seed");
+        let spki = signing.public_key().expect("an Ed25519 key knows its public half").to_vec();
         let public = PeerKey::from_spki(&spki).expect("the SPKI of an Ed25519 key is ours");
         // RFC 7250: the SPKI stands where a certificate would be.
         let certified = Arc::new(CertifiedKey::new(vec![CertificateDer::from(spki)], signing));
-        Self {
-            certified,
-            public,
-            derive: ring::hmac::Key::new(ring::hmac::HMAC_SHA256, seed),
-        }
+        Self { certified, public, derive: ring::hmac::Key::new(ring::hmac::HMAC_SHA256, seed) }
     }
 
     /// The half that others pin or look up.
@@ -104,13 +100,10 @@ impl fmt::Debug for TransportKey {
 }
 
 /// RFC 8410 §4: SubjectPublicKeyInfo of Ed25519 up to the 32 key bytes.
-const SPKI_PREFIX: [u8; 12] = [
-    0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00,
-];
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
 /// RFC 8410 §7: OneAsymmetricKey version 1 of Ed25519 up to the 32 seed bytes.
-const PKCS8_PREFIX: [u8; 16] = [
-    0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20,
-];
+const PKCS8_PREFIX: [u8; 16] =
+    [0x30, 0x2e, 0x02, 0x01, 0x00, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
 
 #[cfg(test)]
 mod tests {
@@ -121,10 +114,7 @@ mod tests {
     fn public_key_of_a_known_seed() {
         let seed = hex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60");
         let public = hex("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a");
-        assert_eq!(
-            TransportKey::from_seed(&seed).public_key(),
-            PeerKey::new(public)
-        );
+        assert_eq!(TransportKey::from_seed(&seed).public_key(), PeerKey::new(public));
     }
 
     #[test]
@@ -143,9 +133,6 @@ mod tests {
     }
 
     fn hex(text: &str) -> [u8; 32] {
-        let bytes: Vec<u8> = (0..32)
-            .map(|i| u8::from_str_radix(&text[2 * i..2 * i + 2], 16).unwrap())
-            .collect();
-        bytes.try_into().unwrap()
+        bhyt_core::ids::from_hex(text).unwrap().try_into().unwrap()
     }
 }

@@ -38,23 +38,14 @@ impl Listener {
     /// # Errors
     /// `Bind` when there is no socket at the address, or `Handshake` when the key does not suit TLS.
     pub fn bind(config: &ServerConfig) -> Result<Self, TransportError> {
-        let bind_error = |source| TransportError::Bind {
-            address: config.listen,
-            source,
-        };
+        let bind_error = |source| TransportError::Bind { address: config.listen, source };
         let udp = socket::listen(config.listen, config.families).map_err(bind_error)?;
         let endpoint = socket::server_endpoint(udp, config)?;
         let local = endpoint.local_addr().map_err(bind_error)?;
         let shared = Arc::new(Shared::new(config.limits));
         let (waiting, arrivals) = mpsc::channel(ARRIVALS_WAITING_MAX);
         let acceptor = tokio::spawn(greet_all(endpoint.clone(), Arc::clone(&shared), waiting));
-        Ok(Self {
-            endpoint,
-            local,
-            shared,
-            arrivals: tokio::sync::Mutex::new(arrivals),
-            acceptor,
-        })
+        Ok(Self { endpoint, local, shared, arrivals: tokio::sync::Mutex::new(arrivals), acceptor })
     }
 
     /// Where the listener is bound, with the port that was taken.
@@ -63,7 +54,9 @@ impl Listener {
         self.local
     }
 
-    /// The next client whose handshake is done; it waits for its Hello. `None` after a shutdown. Cancel-safe.
+    /// The next client whose handshake is done; it waits for its Hello. `None` after a shutdown. Cancel-safe. Give
+    /// each arrival a task of its own: a welcome may wait for a slow client, and while arrivals wait here new
+    /// clients are refused.
     pub async fn accept(&self) -> Option<Arrival> {
         self.arrivals.lock().await.recv().await
     }
@@ -73,8 +66,7 @@ impl Listener {
         let links: Vec<Arc<Link>> = {
             let books = self.shared.books();
             let ids = books.admission.connections_of(key).iter();
-            ids.filter_map(|id| books.links.get(id)?.upgrade())
-                .collect()
+            ids.filter_map(|id| books.links.get(id)?.upgrade()).collect()
         };
         links.iter().for_each(|link| link.close(code));
         links.len()
@@ -94,8 +86,7 @@ impl Listener {
         let mut running = self.shared.exchanges.subscribe();
         // Out of time, or nobody there to count: either way the goodbye is due.
         let _ = timeout(grace, running.wait_for(|running| *running == 0)).await;
-        self.endpoint
-            .close(goodbye.wire_code().into(), &goodbye.wire_reason());
+        self.endpoint.close(goodbye.wire_code().into(), &goodbye.wire_reason());
         let _ = timeout(grace, self.endpoint.wait_idle()).await;
     }
 }
@@ -103,11 +94,8 @@ impl Listener {
 impl Drop for Listener {
     fn drop(&mut self) {
         self.acceptor.abort();
-        let goodbye = CloseCode::Goodbye {
-            retry_after: Duration::ZERO,
-        };
-        self.endpoint
-            .close(goodbye.wire_code().into(), &goodbye.wire_reason());
+        let goodbye = CloseCode::Goodbye { retry_after: Duration::ZERO };
+        self.endpoint.close(goodbye.wire_code().into(), &goodbye.wire_reason());
     }
 }
 
@@ -128,16 +116,8 @@ pub(super) struct Books {
 
 impl Shared {
     fn new(limits: ServerLimits) -> Self {
-        let books = Books {
-            admission: Admission::new(limits),
-            links: HashMap::new(),
-            id_next: 1,
-        };
-        Self {
-            books: Mutex::new(books),
-            exchanges: watch::Sender::new(0),
-            limits,
-        }
+        let books = Books { admission: Admission::new(limits), links: HashMap::new(), id_next: 1 };
+        Self { books: Mutex::new(books), exchanges: watch::Sender::new(0), limits }
     }
 
     /// Never held across an await. A panic elsewhere leaves the counts usable.
@@ -152,12 +132,7 @@ impl Shared {
         books.links.remove(&id);
     }
 
-    fn join(
-        self: &Arc<Self>,
-        connection: quinn::Connection,
-        key: PeerKey,
-        address: IpAddr,
-    ) -> Arc<Link> {
+    fn join(self: &Arc<Self>, connection: quinn::Connection, key: PeerKey, address: IpAddr) -> Arc<Link> {
         let mut books = self.books();
         let id = ConnectionId(books.id_next);
         books.id_next += 1;
@@ -202,17 +177,10 @@ async fn greet_all(endpoint: quinn::Endpoint, shared: Arc<Shared>, waiting: mpsc
             true => AddressProof::Proven,
             false => AddressProof::Claimed,
         };
-        let verdict = shared
-            .books()
-            .admission
-            .arrive(address, proof, Instant::now());
+        let verdict = shared.books().admission.arrive(address, proof, Instant::now());
         match verdict {
             Verdict::Admit => {
-                let handshake = Handshake {
-                    shared: Arc::clone(&shared),
-                    address,
-                    joined: false,
-                };
+                let handshake = Handshake { shared: Arc::clone(&shared), address, joined: false };
                 tokio::spawn(shake_hands(incoming, handshake, waiting.clone()));
             }
             Verdict::Validate => {
@@ -228,11 +196,7 @@ async fn greet_all(endpoint: quinn::Endpoint, shared: Arc<Shared>, waiting: mpsc
 
 /// Ends with the connection in the table, or with nothing. The place in the queue is taken before the handshake
 /// stops counting, so that a slow application is felt at the door.
-async fn shake_hands(
-    incoming: quinn::Incoming,
-    handshake: Handshake,
-    waiting: mpsc::Sender<Arrival>,
-) {
+async fn shake_hands(incoming: quinn::Incoming, handshake: Handshake, waiting: mpsc::Sender<Arrival>) {
     let Ok(connecting) = incoming.accept() else {
         return;
     };

@@ -119,10 +119,7 @@ impl ClientSettings {
     /// A terminal on a line: a sign of life every 25 s, dead after 5 min.
     #[must_use]
     pub const fn terminal() -> Self {
-        Self {
-            idle: Duration::from_secs(300),
-            ..Self::phone()
-        }
+        Self { idle: Duration::from_secs(300), ..Self::phone() }
     }
 }
 

@@ -48,50 +48,30 @@ pub(super) fn dial_from(local: Option<IpAddr>) -> Result<UdpSocket, TransportErr
             bind(Ipv6Addr::UNSPECIFIED.into()).or_else(|_| bind(Ipv4Addr::UNSPECIFIED.into())),
         ),
     };
-    bound.map_err(|source| TransportError::Bind {
-        address: SocketAddr::new(ip, 0),
-        source,
-    })
+    bound.map_err(|source| TransportError::Bind { address: SocketAddr::new(ip, 0), source })
 }
 
 pub(super) fn client_endpoint(udp: UdpSocket) -> io::Result<quinn::Endpoint> {
-    quinn::Endpoint::new(
-        quinn::EndpointConfig::default(),
-        None,
-        udp,
-        Arc::new(quinn::TokioRuntime),
-    )
+    quinn::Endpoint::new(quinn::EndpointConfig::default(), None, udp, Arc::new(quinn::TokioRuntime))
 }
 
 pub(super) fn server_endpoint(
     udp: UdpSocket,
     config: &ServerConfig,
 ) -> Result<quinn::Endpoint, TransportError> {
-    let crypto = tls::server_crypto(&config.key).map_err(|error| TransportError::Handshake {
-        source: error.into(),
-    })?;
+    let crypto = tls::server_crypto(&config.key)
+        .map_err(|error| TransportError::Handshake { source: error.into() })?;
     let mut server = quinn::ServerConfig::with_crypto(Arc::new(crypto));
     server.transport_config(Arc::new(server_transport(&config.limits)));
     bound_incoming(&mut server);
-    quinn::Endpoint::new(
-        endpoint_config(&config.key),
-        Some(server),
-        udp,
-        Arc::new(quinn::TokioRuntime),
-    )
-    .map_err(|source| TransportError::Bind {
-        address: config.listen,
-        source,
-    })
+    quinn::Endpoint::new(endpoint_config(&config.key), Some(server), udp, Arc::new(quinn::TokioRuntime))
+        .map_err(|source| TransportError::Bind { address: config.listen, source })
 }
 
 /// With secrets that outlive a restart the server recognises connections of its former life and says so
 /// (RFC 9000 §10.3); clients then reconnect at their next sign of life instead of after the idle time.
 fn endpoint_config(key: &TransportKey) -> quinn::EndpointConfig {
-    let reset = ring::hmac::Key::new(
-        ring::hmac::HMAC_SHA256,
-        &key.derive_secret(b"bhyt/quic-reset/v1"),
-    );
+    let reset = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &key.derive_secret(b"bhyt/quic-reset/v1"));
     let [a, b, c, d, e, f, g, h, ..] = key.derive_secret(b"bhyt/quic-cid/v1");
     let cid = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
     let mut config = quinn::EndpointConfig::new(Arc::new(reset));
@@ -102,11 +82,7 @@ fn endpoint_config(key: &TransportKey) -> quinn::EndpointConfig {
 }
 
 fn open(address: SocketAddr) -> io::Result<Socket> {
-    Socket::new(
-        Domain::for_address(address),
-        Type::DGRAM,
-        Some(Protocol::UDP),
-    )
+    Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))
 }
 
 /// 1,000 resets a second: after a restart 100,000 clients with a sign of life every 25 s send 4,000 packets a

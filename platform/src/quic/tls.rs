@@ -24,15 +24,11 @@ pub(super) const SERVER_NAME: &str = "sync.invalid";
 
 pub(super) fn server_crypto(key: &TransportKey) -> Result<QuicServerConfig, Error> {
     let provider = provider();
-    let verifier = AnyProvenKey {
-        provider: Arc::clone(&provider),
-    };
+    let verifier = AnyProvenKey { provider: Arc::clone(&provider) };
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .with_client_cert_verifier(Arc::new(verifier))
-        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(
-            Arc::clone(&key.certified),
-        )));
+        .with_cert_resolver(Arc::new(AlwaysResolvesServerRawPublicKeys::new(Arc::clone(&key.certified))));
     config.alpn_protocols = vec![ALPN.to_vec()];
     // A resumed session skips the verifier, and without early data it saves no round trip.
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -48,44 +44,33 @@ pub(super) fn client_crypto(
 ) -> Result<(QuicClientConfig, Arc<AtomicBool>), Error> {
     let provider = provider();
     let mismatch = Arc::new(AtomicBool::new(false));
-    let verifier = PinnedKey {
-        pin,
-        mismatch: Arc::clone(&mismatch),
-        provider: Arc::clone(&provider),
-    };
+    let verifier = PinnedKey { pin, mismatch: Arc::clone(&mismatch), provider: Arc::clone(&provider) };
     let mut config = rustls::ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])?
         .dangerous()
         .with_custom_certificate_verifier(Arc::new(verifier))
-        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(
-            Arc::clone(&key.certified),
-        )));
+        .with_client_cert_resolver(Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(
+            &key.certified,
+        ))));
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;
     config.enable_sni = false;
-    let crypto = QuicClientConfig::try_from(config)
-        .map_err(|_| Error::General("no initial cipher suite".into()))?;
+    let crypto =
+        QuicClientConfig::try_from(config).map_err(|_| Error::General("no initial cipher suite".into()))?;
     Ok((crypto, mismatch))
 }
 
 /// The key the peer of an established connection has proven.
 pub(super) fn peer_key(connection: &quinn::Connection) -> Option<PeerKey> {
-    let chain = connection
-        .peer_identity()?
-        .downcast::<Vec<CertificateDer<'static>>>()
-        .ok()?;
+    let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
     PeerKey::from_spki(chain.first()?)
 }
 
 /// The client's verifier, for clients that break other rules.
 #[cfg(test)]
 pub(super) fn pinned_key(pin: PeerKey) -> Arc<dyn ServerCertVerifier> {
-    Arc::new(PinnedKey {
-        pin,
-        mismatch: Arc::default(),
-        provider: provider(),
-    })
+    Arc::new(PinnedKey { pin, mismatch: Arc::default(), provider: provider() })
 }
 
 /// Accepts exactly one server key.
@@ -206,12 +191,7 @@ fn verify_signature(
     dss: &DigitallySignedStruct,
 ) -> Result<HandshakeSignatureValid, Error> {
     let spki = SubjectPublicKeyInfoDer::from(spki.as_ref());
-    verify_tls13_signature_with_raw_key(
-        message,
-        &spki,
-        dss,
-        &provider.signature_verification_algorithms,
-    )
+    verify_tls13_signature_with_raw_key(message, &spki, dss, &provider.signature_verification_algorithms)
 }
 
 /// Given explicitly, so that no other crate's choice of a process-wide default matters.

@@ -13,11 +13,7 @@ async fn a_client_is_connected_with_the_hello_and_its_key_is_known() {
         connected = &mut dialling => panic!("connected without a Hello: {connected:?}"),
     };
     assert_eq!(arrival.peer_key(), key(1).public_key());
-    assert!(
-        timeout(Duration::from_millis(50), &mut dialling)
-            .await
-            .is_err()
-    );
+    assert!(timeout(Duration::from_millis(50), &mut dialling).await.is_err());
     let server = arrival.welcome(b"hello").await.unwrap();
     let connected = timeout(PATIENCE, dialling).await.unwrap().unwrap();
     assert_eq!(connected.hello, b"hello");
@@ -29,42 +25,19 @@ async fn a_client_is_connected_with_the_hello_and_its_key_is_known() {
 async fn a_server_with_another_key_is_not_spoken_to() {
     let world = World::new();
     let address = world.listener.local_address();
-    let connected = world
-        .client
-        .connect(
-            address,
-            key(99).public_key(),
-            &key(1),
-            &ClientSettings::phone(),
-        )
-        .await;
-    assert!(
-        matches!(connected, Err(TransportError::WrongServerKey)),
-        "{connected:?}"
-    );
+    let connected =
+        world.client.connect(address, key(99).public_key(), &key(1), &ClientSettings::phone()).await;
+    assert!(matches!(connected, Err(TransportError::WrongServerKey)), "{connected:?}");
 }
 
 #[tokio::test]
 async fn nobody_there_is_a_time_out() {
     let world = World::new();
     let silent = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let settings = ClientSettings {
-        connect_within: Duration::from_millis(200),
-        ..ClientSettings::phone()
-    };
-    let connected = world
-        .client
-        .connect(
-            silent.local_addr().unwrap(),
-            world.server_key,
-            &key(1),
-            &settings,
-        )
-        .await;
-    assert!(
-        matches!(connected, Err(TransportError::TimedOut { .. })),
-        "{connected:?}"
-    );
+    let settings = ClientSettings { connect_within: Duration::from_millis(200), ..ClientSettings::phone() };
+    let connected =
+        world.client.connect(silent.local_addr().unwrap(), world.server_key, &key(1), &settings).await;
+    assert!(matches!(connected, Err(TransportError::TimedOut { .. })), "{connected:?}");
 }
 
 #[tokio::test]
@@ -86,9 +59,7 @@ async fn a_shutdown_lets_a_running_exchange_finish_and_says_goodbye() {
     asked.send(b"question").await.unwrap();
     let mut seen = server.accept_exchange().await.unwrap();
     seen.receive(100, PATIENCE).await.unwrap();
-    let goodbye = CloseCode::Goodbye {
-        retry_after: Duration::from_secs(42),
-    };
+    let goodbye = CloseCode::Goodbye { retry_after: Duration::from_secs(42) };
     let answering = async {
         let mut late = connected.connection.open_exchange().await.unwrap();
         late.send(b"one more").await.unwrap();
@@ -97,15 +68,9 @@ async fn a_shutdown_lets_a_running_exchange_finish_and_says_goodbye() {
         assert_refused(refused, RefuseCode::Stopping);
         assert!(late.is_err());
         let refused = world.dial(2).await;
-        assert!(matches!(
-            refused,
-            Err(TransportError::Refused {
-                code: CloseCode::Busy { .. }
-            })
-        ));
+        assert!(matches!(refused, Err(TransportError::Refused { code: CloseCode::Busy { .. } })));
         seen.send(b"answer").await.unwrap();
-        let (delivered, answer) =
-            tokio::join!(seen.delivered(PATIENCE), asked.receive(100, PATIENCE));
+        let (delivered, answer) = tokio::join!(seen.delivered(PATIENCE), asked.receive(100, PATIENCE));
         delivered.unwrap();
         assert_eq!(answer.unwrap().as_deref(), Some(&b"answer"[..]));
         drop(seen);
@@ -113,10 +78,7 @@ async fn a_shutdown_lets_a_running_exchange_finish_and_says_goodbye() {
     tokio::join!(world.listener.shutdown(goodbye, PATIENCE), answering);
     let ended = connected.news.next(100).await.unwrap_err();
     assert_eq!(ended.close_reason(), Some(CloseReason::Peer(goodbye)));
-    assert_eq!(
-        connected.connection.closed().await,
-        CloseReason::Peer(goodbye)
-    );
+    assert_eq!(connected.connection.closed().await, CloseReason::Peer(goodbye));
     assert!(world.listener.accept().await.is_none());
 }
 
@@ -126,17 +88,9 @@ async fn a_retired_key_is_closed_wherever_it_is_connected() {
     let (first, _first_seen) = world.pair(1).await;
     let (second, _second_seen) = world.pair(1).await;
     let (other, other_seen) = world.pair(2).await;
-    assert_eq!(
-        world
-            .listener
-            .close_key(&key(1).public_key(), CloseCode::Retired),
-        2
-    );
+    assert_eq!(world.listener.close_key(&key(1).public_key(), CloseCode::Retired), 2);
     for connected in [first, second] {
-        assert_eq!(
-            connected.connection.closed().await,
-            CloseReason::Peer(CloseCode::Retired)
-        );
+        assert_eq!(connected.connection.closed().await, CloseReason::Peer(CloseCode::Retired));
     }
     check_echo(&other.connection, &other_seen, b"still here").await;
 }
@@ -160,10 +114,7 @@ async fn a_client_that_leaves_is_seen_to_leave() {
     connected.connection.close(CloseCode::Done);
     assert_eq!(server.closed().await, CloseReason::Peer(CloseCode::Done));
     let accepted = server.accept_exchange().await.unwrap_err();
-    assert_eq!(
-        accepted.close_reason(),
-        Some(CloseReason::Peer(CloseCode::Done))
-    );
+    assert_eq!(accepted.close_reason(), Some(CloseReason::Peer(CloseCode::Done)));
     assert_eq!(world.listener.counts().connections_open, 0);
 }
 
@@ -171,30 +122,14 @@ async fn a_client_that_leaves_is_seen_to_leave() {
 async fn one_socket_serves_both_address_families() {
     let listen = SocketAddr::from((std::net::Ipv6Addr::UNSPECIFIED, 0));
     let limits = ServerLimits::default();
-    let config = ServerConfig {
-        listen,
-        families: Families::Both,
-        key: server_key(),
-        limits,
-    };
+    let config = ServerConfig { listen, families: Families::Both, key: server_key(), limits };
     let listener = Listener::bind(&config).unwrap();
     let port = listener.local_address().port();
     let client = Client::bind(None).unwrap();
-    for ip in [
-        IpAddr::from(Ipv4Addr::LOCALHOST),
-        IpAddr::from(std::net::Ipv6Addr::LOCALHOST),
-    ] {
+    for ip in [IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(std::net::Ipv6Addr::LOCALHOST)] {
         let (pin, phone, settings) = (server_key().public_key(), key(1), ClientSettings::phone());
         let dialling = client.connect(SocketAddr::new(ip, port), pin, &phone, &settings);
-        let welcoming = async {
-            listener
-                .accept()
-                .await
-                .unwrap()
-                .welcome(b"hello")
-                .await
-                .unwrap()
-        };
+        let welcoming = async { listener.accept().await.unwrap().welcome(b"hello").await.unwrap() };
         let (connected, server) = tokio::join!(dialling, welcoming);
         assert_eq!(connected.unwrap().connection.remote_address().ip(), ip);
         assert_eq!(server.remote_address().ip(), ip);
@@ -205,18 +140,10 @@ async fn one_socket_serves_both_address_families() {
 #[test]
 fn a_restarted_server_tells_its_former_clients_at_once() {
     let start = |listen: SocketAddr| {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .enable_all()
-            .build()
-            .unwrap();
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let limits = ServerLimits::default();
-        let config = ServerConfig {
-            listen,
-            families: Families::OfAddress,
-            key: server_key(),
-            limits,
-        };
+        let config = ServerConfig { listen, families: Families::OfAddress, key: server_key(), limits };
         let listener = runtime.block_on(async { Listener::bind(&config).unwrap() });
         let address = listener.local_address();
         runtime.spawn(async move {
@@ -228,25 +155,36 @@ fn a_restarted_server_tells_its_former_clients_at_once() {
         (runtime, address)
     };
     let (first_life, address) = start(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)));
-    let phone = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
-    let settings = ClientSettings {
-        keep_alive: Some(Duration::from_millis(200)),
-        ..ClientSettings::phone()
-    };
+    let phone = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let settings = ClientSettings { keep_alive: Some(Duration::from_millis(200)), ..ClientSettings::phone() };
     let connected = phone
         .block_on(async {
             let client = Client::bind(None)?;
-            client
-                .connect(address, server_key().public_key(), &key(1), &settings)
-                .await
+            client.connect(address, server_key().public_key(), &key(1), &settings).await
         })
         .unwrap();
     drop(first_life);
     let (_second_life, _) = start(address);
     let reason = phone.block_on(async { timeout(PATIENCE, connected.connection.closed()).await });
     assert_eq!(reason.unwrap(), CloseReason::Forgotten);
+}
+
+#[tokio::test]
+async fn silence_ends_a_connection_unless_signs_of_life_keep_it() {
+    let world = World::new();
+    let quiet = ClientSettings { keep_alive: None, idle: SECOND, ..ClientSettings::phone() };
+    let lively = ClientSettings { keep_alive: Some(SECOND / 5), ..quiet };
+    let mut open = Vec::new();
+    for settings in [quiet, lively] {
+        let (address, phone) = (world.listener.local_address(), key(1));
+        let dialling = world.client.connect(address, world.server_key, &phone, &settings);
+        let welcoming = async { world.arrival().await.welcome(b"hello").await.unwrap() };
+        let (connected, server) = tokio::join!(dialling, welcoming);
+        open.push((connected.unwrap(), server));
+    }
+    let [(quiet, quiet_seen), (lively, lively_seen)] = <[_; 2]>::try_from(open).unwrap();
+    let both = async { tokio::join!(quiet.connection.closed(), quiet_seen.closed()) };
+    let ended = timeout(PATIENCE, both).await.unwrap();
+    assert_eq!(ended, (CloseReason::Silent, CloseReason::Silent));
+    check_echo(&lively.connection, &lively_seen, b"still here").await;
 }

@@ -19,13 +19,7 @@ async fn a_frame_over_the_limit_ends_its_exchange_only() {
     asked.send(&[0; 2_000]).await.unwrap();
     let mut seen = server.accept_exchange().await.unwrap();
     let received = seen.receive(1_999, SECOND).await;
-    assert!(matches!(
-        received,
-        Err(TransportError::FrameTooLarge {
-            limit: 1_999,
-            got: 2_000
-        })
-    ));
+    assert!(matches!(received, Err(TransportError::FrameTooLarge { limit: 1_999, got: 2_000 })));
     assert_refused(asked.receive(100, PATIENCE).await, RefuseCode::BadFrame);
     check_echo(&connected.connection, &server, b"still here").await;
 }
@@ -37,15 +31,9 @@ async fn a_frame_that_does_not_come_ends_its_exchange_only() {
     let mut asked = connected.connection.open_exchange().await.unwrap();
     asked.send(b"one").await.unwrap();
     let mut seen = server.accept_exchange().await.unwrap();
-    assert_eq!(
-        seen.receive(100, PATIENCE).await.unwrap().as_deref(),
-        Some(&b"one"[..])
-    );
+    assert_eq!(seen.receive(100, PATIENCE).await.unwrap().as_deref(), Some(&b"one"[..]));
     let waited = seen.receive(100, Duration::from_millis(50)).await;
-    assert!(
-        matches!(waited, Err(TransportError::SlowPeer { .. })),
-        "{waited:?}"
-    );
+    assert!(matches!(waited, Err(TransportError::SlowPeer { .. })), "{waited:?}");
     assert_refused(asked.receive(100, PATIENCE).await, RefuseCode::Slow);
     check_echo(&connected.connection, &server, b"still here").await;
 }
@@ -57,19 +45,13 @@ async fn each_direction_ends_by_itself() {
     let mut asked = connected.connection.open_exchange().await.unwrap();
     asked.send(b"only this").await.unwrap();
     asked.finish().unwrap();
-    assert!(matches!(
-        asked.send(b"more").await,
-        Err(TransportError::Finished)
-    ));
+    assert!(matches!(asked.send(b"more").await, Err(TransportError::Finished)));
     let mut seen = server.accept_exchange().await.unwrap();
     assert!(seen.receive(100, PATIENCE).await.unwrap().is_some());
     assert_eq!(seen.receive(100, PATIENCE).await.unwrap(), None);
     for part in [b"a", b"b", b"c"] {
         seen.send(part).await.unwrap();
-        assert_eq!(
-            asked.receive(100, PATIENCE).await.unwrap().as_deref(),
-            Some(&part[..])
-        );
+        assert_eq!(asked.receive(100, PATIENCE).await.unwrap().as_deref(), Some(&part[..]));
     }
     seen.finish().unwrap();
     assert_eq!(asked.receive(100, PATIENCE).await.unwrap(), None);
@@ -85,6 +67,7 @@ async fn an_exchange_that_is_dropped_never_looks_complete() {
     seen.receive(100, PATIENCE).await.unwrap();
     drop(asked);
     assert_refused(seen.receive(100, PATIENCE).await, RefuseCode::Cancelled);
+    assert_refused(seen.send(b"answer").await, RefuseCode::Cancelled);
 }
 
 #[tokio::test]
@@ -120,12 +103,20 @@ async fn news_arrives_in_order_and_a_bad_one_is_skipped() {
     }
     assert_eq!(connected.news.next(100).await.unwrap(), b"first");
     let second = connected.news.next(100).await;
-    assert!(matches!(
-        second,
-        Err(TransportError::FrameTooLarge {
-            limit: 100,
-            got: 500
-        })
-    ));
+    assert!(matches!(second, Err(TransportError::FrameTooLarge { limit: 100, got: 500 })));
     assert_eq!(connected.news.next(100).await.unwrap(), b"third");
+}
+
+#[tokio::test]
+async fn an_answer_is_delivered_when_its_reader_leaves_after_one_frame() {
+    let world = World::new();
+    let (connected, server) = world.pair(1).await;
+    let mut asked = connected.connection.open_exchange().await.unwrap();
+    asked.send(b"question").await.unwrap();
+    let mut seen = server.accept_exchange().await.unwrap();
+    seen.receive(100, PATIENCE).await.unwrap();
+    seen.send(b"answer").await.unwrap();
+    assert!(asked.receive(100, PATIENCE).await.unwrap().is_some());
+    drop(asked);
+    seen.delivered(PATIENCE).await.unwrap();
 }

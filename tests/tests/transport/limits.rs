@@ -36,10 +36,7 @@ async fn a_client_that_reads_no_news_costs_the_server_a_bounded_wait() {
             Err(error) => break error,
         }
     };
-    assert!(
-        matches!(pushed, TransportError::SlowPeer { .. }),
-        "{pushed:?}"
-    );
+    assert!(matches!(pushed, TransportError::SlowPeer { .. }), "{pushed:?}");
     check_echo(&connected.connection, &server, b"still here").await;
 }
 
@@ -49,10 +46,7 @@ async fn a_third_connection_of_a_key_replaces_the_first() {
     let (first, first_seen) = world.pair(1).await;
     let (second, second_seen) = world.pair(1).await;
     let (third, third_seen) = world.pair(1).await;
-    assert_eq!(
-        first.connection.closed().await,
-        CloseReason::Peer(CloseCode::Replaced)
-    );
+    assert_eq!(first.connection.closed().await, CloseReason::Peer(CloseCode::Replaced));
     assert!(first_seen.accept_exchange().await.is_err());
     check_echo(&second.connection, &second_seen, b"still here").await;
     check_echo(&third.connection, &third_seen, b"here now").await;
@@ -62,23 +56,12 @@ async fn a_third_connection_of_a_key_replaces_the_first() {
 
 #[tokio::test]
 async fn an_address_with_too_many_connections_is_refused_and_others_are_not() {
-    let limits = ServerLimits {
-        connections_per_address_max: 2,
-        ..ServerLimits::default()
-    };
+    let limits = ServerLimits { connections_per_address_max: 2, ..ServerLimits::default() };
     let world = World::with_limits(limits);
     let (_first, first_seen) = world.pair(1).await;
     let (_second, _second_seen) = world.pair(2).await;
     let third = world.dial(3).await;
-    assert!(
-        matches!(
-            third,
-            Err(TransportError::Refused {
-                code: CloseCode::Busy { .. }
-            })
-        ),
-        "{third:?}"
-    );
+    assert!(matches!(third, Err(TransportError::Refused { code: CloseCode::Busy { .. } })), "{third:?}");
     let neighbour = Client::bind(Some(IpAddr::from([127, 0, 0, 2]))).unwrap();
     let welcoming = async { world.arrival().await.welcome(b"hello").await };
     let (fourth, _seen) = tokio::join!(world.dial_by(&neighbour, 4), welcoming);
@@ -91,11 +74,7 @@ async fn an_address_with_too_many_connections_is_refused_and_others_are_not() {
 
 #[tokio::test]
 async fn an_address_over_its_rate_is_asked_for_proof_and_then_refused() {
-    let limits = ServerLimits {
-        arrivals_per_second: 1,
-        arrivals_burst: 4,
-        ..ServerLimits::default()
-    };
+    let limits = ServerLimits { arrivals_per_second: 1, arrivals_burst: 4, ..ServerLimits::default() };
     let world = World::with_limits(limits);
     let mut open = Vec::new();
     let refused = loop {
@@ -109,23 +88,14 @@ async fn an_address_over_its_rate_is_asked_for_proof_and_then_refused() {
         let (connected, seen) = tokio::join!(dialling, arrival.welcome(b"hello"));
         open.push((connected.unwrap(), seen.unwrap()));
     };
-    assert!(matches!(
-        refused,
-        Err(TransportError::Refused {
-            code: CloseCode::Busy { .. }
-        })
-    ));
+    assert!(matches!(refused, Err(TransportError::Refused { code: CloseCode::Busy { .. } })));
     assert!((4..=6).contains(&open.len()), "{}", open.len());
     assert!(world.listener.counts().validated_total >= 2);
 }
 
 #[tokio::test]
 async fn a_key_over_its_rate_of_exchanges_is_refused_one_by_one() {
-    let limits = ServerLimits {
-        exchanges_per_second: 1,
-        exchanges_burst: 3,
-        ..ServerLimits::default()
-    };
+    let limits = ServerLimits { exchanges_per_second: 1, exchanges_burst: 3, ..ServerLimits::default() };
     let world = World::with_limits(limits);
     let (connected, server) = world.pair(1).await;
     for _ in 0..3 {
@@ -148,9 +118,7 @@ async fn garbage_disturbs_nobody() {
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
     for n in 0..4_000_usize {
         let datagram = garbage(&mut seed, n);
-        socket
-            .send_to(&datagram, world.listener.local_address())
-            .unwrap();
+        socket.send_to(&datagram, world.listener.local_address()).unwrap();
         if n % 500 == 0 {
             check_echo(&connected.connection, &server, b"still here").await;
         }
@@ -158,10 +126,7 @@ async fn garbage_disturbs_nobody() {
     check_echo(&connected.connection, &server, b"still here").await;
     let (other, other_seen) = world.pair(2).await;
     check_echo(&other.connection, &other_seen, b"newly come").await;
-    assert!(
-        world.listener.counts().failed_total > 0,
-        "no garbage came as far as a handshake"
-    );
+    assert!(world.listener.counts().failed_total > 0, "no garbage came as far as a handshake");
 }
 
 /// Random bytes; every other one begins like a first packet of QUIC version 1.
@@ -172,11 +137,7 @@ fn garbage(seed: &mut u64, n: usize) -> Vec<u8> {
         *seed ^= *seed << 17;
         *seed
     };
-    let size = if n.is_multiple_of(2) {
-        1_200
-    } else {
-        1 + (random() % 1_400) as usize
-    };
+    let size = if n.is_multiple_of(2) { 1_200 } else { 1 + (random() % 1_400) as usize };
     let mut bytes: Vec<u8> = (0..size).map(|_| random() as u8).collect();
     if n.is_multiple_of(2) {
         // RFC 9000 §17.2.2: long header, Initial; version; connection ids of 8 bytes; no token; length.

@@ -8,9 +8,8 @@ use std::time::Duration;
 
 use bhyt_core::limits::FRAME_BYTES_MAX;
 use bhyt_platform::quic::{
-    Arrival, Client, ClientConnection, ClientSettings, CloseCode, CloseReason, Connected, Families,
-    Listener, PeerKey, RefuseCode, ServerConfig, ServerConnection, ServerLimits, TransportError,
-    TransportKey,
+    Arrival, Client, ClientConnection, ClientSettings, CloseCode, CloseReason, Connected, Families, Listener,
+    PeerKey, RefuseCode, ServerConfig, ServerConnection, ServerLimits, TransportError, TransportKey,
 };
 use tokio::time::timeout;
 
@@ -38,12 +37,7 @@ impl World {
     fn with_limits(limits: ServerLimits) -> Self {
         let key = server_key();
         let listen = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
-        let config = ServerConfig {
-            listen,
-            families: Families::OfAddress,
-            key,
-            limits,
-        };
+        let config = ServerConfig { listen, families: Families::OfAddress, key, limits };
         Self {
             listener: Listener::bind(&config).unwrap(),
             client: Client::bind(Some(Ipv4Addr::LOCALHOST.into())).unwrap(),
@@ -57,28 +51,17 @@ impl World {
 
     async fn dial_by(&self, client: &Client, phone: u8) -> Result<Connected, TransportError> {
         let address = self.listener.local_address();
-        client
-            .connect(
-                address,
-                self.server_key,
-                &key(phone),
-                &ClientSettings::phone(),
-            )
-            .await
+        client.connect(address, self.server_key, &key(phone), &ClientSettings::phone()).await
     }
 
     async fn arrival(&self) -> Arrival {
-        timeout(PATIENCE, self.listener.accept())
-            .await
-            .unwrap()
-            .unwrap()
+        timeout(PATIENCE, self.listener.accept()).await.unwrap().unwrap()
     }
 
     /// Both ends of a new connection.
     async fn pair(&self, phone: u8) -> (Connected, ServerConnection) {
-        let (connected, welcomed) = tokio::join!(self.dial(phone), async {
-            self.arrival().await.welcome(b"hello").await
-        });
+        let (connected, welcomed) =
+            tokio::join!(self.dial(phone), async { self.arrival().await.welcome(b"hello").await });
         (connected.unwrap(), welcomed.unwrap())
     }
 }
@@ -103,10 +86,7 @@ async fn check_echo(client: &ClientConnection, server: &ServerConnection, payloa
     };
     let answer = async {
         let mut exchange = server.accept_exchange().await?;
-        let question = exchange
-            .receive(FRAME_BYTES_MAX, PATIENCE)
-            .await?
-            .unwrap_or_default();
+        let question = exchange.receive(FRAME_BYTES_MAX, PATIENCE).await?.unwrap_or_default();
         exchange.send(&question).await?;
         exchange.finish()
     };
