@@ -49,10 +49,9 @@ impl Exchange {
         sent
     }
 
-    /// The next frame of at most `limit` bytes (never more than
-    /// [`FRAME_BYTES_MAX`](bhyt_core::limits::FRAME_BYTES_MAX)), which has to be complete `within` the time from this call; `None`
-    /// when the peer has finished. Cancel-safe. A frame over the limit, or too slow, gives up the exchange; the
-    /// connection goes on.
+    /// The next frame of at most `limit` bytes (and of [`FRAME_BYTES_MAX`](bhyt_core::limits::FRAME_BYTES_MAX)), which
+    /// has to be complete `within` the time from this call; `None` when the peer has finished. Cancel-safe. A frame
+    /// over the limit, or too slow, gives up the exchange; the connection goes on.
     ///
     /// # Errors
     /// `FrameTooLarge`, `SlowPeer`, `FrameCutShort`, `ExchangeRefused`, `Closed`.
