@@ -62,9 +62,7 @@ fn split_u16(bytes: &[u8]) -> Option<(u16, &[u8])> {
 
 /// Lengths inside a batch are bounded when it is built.
 fn number<N: TryFrom<usize>>(length: usize) -> N {
-    N::try_from(length)
-        .ok()
-        .expect("a batch checks its bounds when it is built")
+    N::try_from(length).ok().expect("a batch checks its bounds when it is built")
 }
 
 const DELETE: u8 = 0;
@@ -72,9 +70,7 @@ const PUT: u8 = 1;
 
 #[cfg(test)]
 mod tests {
-    use bhyt_core::limits::{
-        BATCH_KEYS_MAX, JOURNAL_FRAME_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX,
-    };
+    use bhyt_core::limits::{BATCH_KEYS_MAX, JOURNAL_FRAME_BYTES_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
     use super::*;
 

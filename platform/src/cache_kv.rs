@@ -12,13 +12,12 @@ use crate::store_folder::{Found, StoreKind, remove_set_aside, set_aside};
 /// Opens the cache in `folder`, makes it when there is none, and replaces a damaged one by an empty one. The newest
 /// [`SET_ASIDE_KEPT`] damaged ones are kept beside it.
 ///
-/// Finds the damage that shows while opening; [`SledKv::verify`] looks at every value, and when that or a later read
-/// answers [`StoreError::Corrupt`], drop the store and call [`replace_damaged`].
-pub fn open_or_set_aside(
-    folder: &Path,
-    options: SledOptions,
-) -> Result<(SledKv, CacheOpening), StoreError> {
-    match SledKv::open_found(folder, StoreKind::Cache, options) {
+/// Reads the whole cache once, since nothing less shows all damage. When a later read answers
+/// [`StoreError::Corrupt`], drop the store and call [`replace_damaged`].
+pub fn open_or_set_aside(folder: &Path, options: SledOptions) -> Result<(SledKv, CacheOpening), StoreError> {
+    let opened = SledKv::open_found(folder, StoreKind::Cache, options)
+        .and_then(|(store, found)| store.verify().map(|()| (store, found)));
+    match opened {
         Ok((store, Found::Existing)) => Ok((store, CacheOpening::Existing)),
         Ok((store, Found::Made)) => Ok((store, CacheOpening::Made)),
         Err(why @ StoreError::Corrupt { .. }) => replace_damaged(folder, options, why),

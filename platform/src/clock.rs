@@ -20,11 +20,7 @@ pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> UnixSeconds {
-        UnixSeconds(
-            SystemTime::now()
-                .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| since.as_secs()),
-        )
+        UnixSeconds(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs()))
     }
 }
 
@@ -37,9 +33,7 @@ pub struct ManualClock {
 impl ManualClock {
     /// A clock that shows `start`.
     pub fn new(start: UnixSeconds) -> Self {
-        Self {
-            seconds: Arc::new(AtomicU64::new(start.0)),
-        }
+        Self { seconds: Arc::new(AtomicU64::new(start.0)) }
     }
 
     /// Shows `time` from now on, earlier or later.

@@ -52,11 +52,7 @@ pub struct EntropyError {
 impl EntropyError {
     fn from_source(error: getrandom::Error) -> Self {
         let kind = || io::ErrorKind::Unsupported.into();
-        Self {
-            source: error
-                .raw_os_error()
-                .map_or_else(kind, io::Error::from_raw_os_error),
-        }
+        Self { source: error.raw_os_error().map_or_else(kind, io::Error::from_raw_os_error) }
     }
 }
 
@@ -72,10 +68,7 @@ pub struct SeededEntropy {
 impl SeededEntropy {
     /// A source that anybody who knows `seed` can repeat.
     pub fn danger_from_seed(seed: u64) -> Self {
-        Self {
-            seed,
-            counter: AtomicU64::new(0),
-        }
+        Self { seed, counter: AtomicU64::new(0) }
     }
 }
 

@@ -17,9 +17,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// found after a power cut. Two writers of one path never mix their bytes; the later rename wins.
 pub fn write_atomic(path: &Path, bytes: &[u8], access: FileAccess) -> Result<(), FileError> {
     let temporary = temporary_beside(path);
-    let written = write_synced(&temporary, bytes, access).and_then(|()| {
-        fs::rename(&temporary, path).map_err(FileError::at(FileOperation::Rename, path))
-    });
+    let written = write_synced(&temporary, bytes, access)
+        .and_then(|()| fs::rename(&temporary, path).map_err(FileError::at(FileOperation::Rename, path)));
     if let Err(error) = written {
         // The first error is the one to report; a leftover is harmless and removed at the next start.
         let _ = fs::remove_file(&temporary);
@@ -32,17 +31,10 @@ pub fn write_atomic(path: &Path, bytes: &[u8], access: FileAccess) -> Result<(),
 pub fn read_bounded(path: &Path, bytes_max: usize) -> Result<Vec<u8>, FileError> {
     let file = File::open(path).map_err(FileError::at(FileOperation::Open, path))?;
     let mut bytes = Vec::new();
-    let limit = u64::try_from(bytes_max)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    file.take(limit)
-        .read_to_end(&mut bytes)
-        .map_err(FileError::at(FileOperation::Read, path))?;
+    let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX).saturating_add(1);
+    file.take(limit).read_to_end(&mut bytes).map_err(FileError::at(FileOperation::Read, path))?;
     if bytes.len() > bytes_max {
-        return Err(FileError::TooLong {
-            path: path.to_owned(),
-            limit: bytes_max,
-        });
+        return Err(FileError::TooLong { path: path.to_owned(), limit: bytes_max });
     }
     Ok(bytes)
 }
@@ -81,9 +73,7 @@ pub fn create_private_folder(folder: &Path) -> Result<(), FileError> {
     builder.recursive(true);
     #[cfg(unix)]
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
-        .create(folder)
-        .map_err(FileError::at(FileOperation::Create, folder))
+    builder.create(folder).map_err(FileError::at(FileOperation::Create, folder))
 }
 
 /// Who may read a file that we make. Means nothing on systems without unix modes.
@@ -194,11 +184,7 @@ impl FileError {
     /// Turns a system error into ours, for `map_err`.
     pub(crate) fn at(operation: FileOperation, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Io {
-            operation,
-            path,
-            source,
-        }
+        move |source| Self::Io { operation, path, source }
     }
 }
 
@@ -234,10 +220,8 @@ fn write_synced(path: &Path, bytes: &[u8], access: FileAccess) -> Result<(), Fil
         .truncate(true)
         .open(path)
         .map_err(FileError::at(FileOperation::Create, path))?;
-    file.write_all(bytes)
-        .map_err(FileError::at(FileOperation::Write, path))?;
-    file.sync_all()
-        .map_err(FileError::at(FileOperation::Sync, path))
+    file.write_all(bytes).map_err(FileError::at(FileOperation::Write, path))?;
+    file.sync_all().map_err(FileError::at(FileOperation::Sync, path))
 }
 
 const TEMPORARY_END: &str = ".bhyt-tmp";
@@ -257,10 +241,7 @@ mod tests {
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;
-            assert_eq!(
-                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-                0o600
-            );
+            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
 
@@ -270,13 +251,7 @@ mod tests {
         let path = folder.path().join("taken");
         fs::create_dir(&path).unwrap();
         let error = write_atomic(&path, b"x", FileAccess::OwnerOnly).unwrap_err();
-        assert!(matches!(
-            error,
-            FileError::Io {
-                operation: FileOperation::Rename,
-                ..
-            }
-        ));
+        assert!(matches!(error, FileError::Io { operation: FileOperation::Rename, .. }));
         assert!(path.is_dir());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -51,22 +51,13 @@ impl Journal {
     pub fn create(path: &Path, base: u64, snapshot: Snapshot<'_>) -> Result<Self, StoreError> {
         let (file, bytes) = put_in_place(path, base, snapshot)?;
         sync_folder(folder_of(path))?;
-        Ok(Self {
-            path: path.to_owned(),
-            file,
-            bytes,
-            last: base,
-            closed: false,
-        })
+        Ok(Self { path: path.to_owned(), file, bytes, last: base, closed: false })
     }
 
     /// Opens the journal at `path` and hands every batch to `replay`, oldest first. Cuts a torn last frame off.
     ///
     /// After an error `replay` may have been given a part, which is then to be dropped.
-    pub fn open(
-        path: &Path,
-        mut replay: impl FnMut(Batch),
-    ) -> Result<(Self, Replayed), StoreError> {
+    pub fn open(path: &Path, mut replay: impl FnMut(Batch)) -> Result<(Self, Replayed), StoreError> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).open(path);
         let mut file = file.map_err(StoreError::at(FileOperation::Open, path))?;
@@ -80,27 +71,14 @@ impl Journal {
         };
         reader.judge_end(torn_bytes)?;
         let (bytes, last) = (reader.offset(), reader.last());
-        let replayed = Replayed {
-            commits: reader.commits(),
-            torn_bytes,
-        };
+        let replayed = Replayed { commits: reader.commits(), torn_bytes };
         if torn_bytes > 0 {
             file.set_len(bytes)
                 .and_then(|()| file.sync_all())
                 .map_err(StoreError::at(FileOperation::Truncate, path))?;
         }
-        file.seek(SeekFrom::Start(bytes))
-            .map_err(StoreError::at(FileOperation::Read, path))?;
-        Ok((
-            Self {
-                path: path.to_owned(),
-                file,
-                bytes,
-                last,
-                closed: false,
-            },
-            replayed,
-        ))
+        file.seek(SeekFrom::Start(bytes)).map_err(StoreError::at(FileOperation::Read, path))?;
+        Ok((Self { path: path.to_owned(), file, bytes, last, closed: false }, replayed))
     }
 
     /// Appends `batch` and returns its number once it is on the disk.
@@ -110,10 +88,7 @@ impl Journal {
         self.refuse_closed()?;
         let number = self.last.saturating_add(1);
         let frame = encode_frame(number, batch);
-        let written = self
-            .file
-            .write_all(&frame)
-            .and_then(|()| self.file.sync_data());
+        let written = self.file.write_all(&frame).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
             self.closed = true;
             return Err(StoreError::from_io(FileOperation::Write, &self.path, error));
@@ -148,9 +123,7 @@ impl Journal {
 
     fn refuse_closed(&self) -> Result<(), StoreError> {
         if self.closed {
-            return Err(StoreError::Closed {
-                path: self.path.clone(),
-            });
+            return Err(StoreError::Closed { path: self.path.clone() });
         }
         Ok(())
     }
@@ -172,40 +145,25 @@ fn put_in_place(path: &Path, base: u64, snapshot: Snapshot<'_>) -> Result<(File,
 
 fn write_synced(path: &Path, base: u64, snapshot: Snapshot<'_>) -> Result<(File, u64), StoreError> {
     let mut options = FileAccess::OwnerOnly.options();
-    let file = options
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path);
+    let file = options.read(true).write(true).create(true).truncate(true).open(path);
     let file = file.map_err(StoreError::at(FileOperation::Create, path))?;
     let mut output = BufWriter::new(file);
     // The header is known at the end: until then there stands one that no reader takes.
-    output
-        .write_all(&[0; HEADER_BYTES])
-        .map_err(StoreError::at(FileOperation::Write, path))?;
+    output.write_all(&[0; HEADER_BYTES]).map_err(StoreError::at(FileOperation::Write, path))?;
     let mut snapshot_bytes = 0;
     for batch in snapshot {
         let frame = encode_frame(base, &batch?);
-        output
-            .write_all(&frame)
-            .map_err(StoreError::at(FileOperation::Write, path))?;
+        output.write_all(&frame).map_err(StoreError::at(FileOperation::Write, path))?;
         snapshot_bytes += frame.len() as u64;
     }
-    let header = Header {
-        base,
-        snapshot_bytes,
-    }
-    .encode();
+    let header = Header { base, snapshot_bytes }.encode();
     finish(output, &header)
         .map(|file| (file, HEADER_BYTES as u64 + snapshot_bytes))
         .map_err(StoreError::at(FileOperation::Write, path))
 }
 
 fn finish(output: BufWriter<File>, header: &[u8]) -> Result<File, io::Error> {
-    let mut file = output
-        .into_inner()
-        .map_err(io::IntoInnerError::into_error)?;
+    let mut file = output.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.rewind()?;
     file.write_all(header)?;
     file.sync_all()?;

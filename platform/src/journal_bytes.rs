@@ -28,12 +28,8 @@ impl Header {
     pub(crate) fn encode(self) -> [u8; HEADER_BYTES] {
         let mut bytes = [0; HEADER_BYTES];
         let (fields, sum) = bytes.split_at_mut(HEADER_BYTES - 4);
-        let parts: [&[u8]; 4] = [
-            MAGIC,
-            &SCHEMA.to_le_bytes(),
-            &self.base.to_le_bytes(),
-            &self.snapshot_bytes.to_le_bytes(),
-        ];
+        let parts: [&[u8]; 4] =
+            [MAGIC, &SCHEMA.to_le_bytes(), &self.base.to_le_bytes(), &self.snapshot_bytes.to_le_bytes()];
         for (to, from) in fields.iter_mut().zip(parts.concat()) {
             *to = from;
         }
@@ -63,18 +59,10 @@ impl Header {
         let (schema, rest) = rest.split_first_chunk()?;
         let (base, rest) = rest.split_first_chunk()?;
         let (snapshot_bytes, _) = rest.split_first_chunk()?;
-        let header = Self {
-            base: u64::from_le_bytes(*base),
-            snapshot_bytes: u64::from_le_bytes(*snapshot_bytes),
-        };
+        let header =
+            Self { base: u64::from_le_bytes(*base), snapshot_bytes: u64::from_le_bytes(*snapshot_bytes) };
         let schema = u32::from_le_bytes(*schema);
-        Some((
-            magic,
-            schema,
-            header,
-            u32::from_le_bytes(*sum),
-            crc32fast::hash(fields),
-        ))
+        Some((magic, schema, header, u32::from_le_bytes(*sum), crc32fast::hash(fields)))
     }
 }
 
@@ -91,24 +79,7 @@ pub(crate) struct FrameHead {
 impl FrameHead {
     /// Reads a frame head; any bytes are one.
     pub(crate) fn decode(bytes: &[u8; FRAME_HEAD_BYTES]) -> Self {
-        let [
-            l0,
-            l1,
-            l2,
-            l3,
-            n0,
-            n1,
-            n2,
-            n3,
-            n4,
-            n5,
-            n6,
-            n7,
-            s0,
-            s1,
-            s2,
-            s3,
-        ] = *bytes;
+        let [l0, l1, l2, l3, n0, n1, n2, n3, n4, n5, n6, n7, s0, s1, s2, s3] = *bytes;
         Self {
             length: u32::from_le_bytes([l0, l1, l2, l3]),
             number: u64::from_le_bytes([n0, n1, n2, n3, n4, n5, n6, n7]),
@@ -129,11 +100,7 @@ pub(crate) fn encode_frame(number: u64, batch: &Batch) -> Vec<u8> {
     let (head, payload) = frame.split_at_mut(FRAME_HEAD_BYTES);
     let length = u32::try_from(payload.len()).expect("a batch stays below the frame limit");
     let sum = frame_sum(number, payload);
-    let parts: [&[u8]; 3] = [
-        &length.to_le_bytes(),
-        &number.to_le_bytes(),
-        &sum.to_le_bytes(),
-    ];
+    let parts: [&[u8]; 3] = [&length.to_le_bytes(), &number.to_le_bytes(), &sum.to_le_bytes()];
     head.copy_from_slice(&parts.concat());
     frame
 }
@@ -147,8 +114,7 @@ pub(crate) fn newest_frame(bytes: &[u8], floor: u64, ceiling: u64) -> Option<u64
     while let Some((head, behind)) = rest.split_first_chunk() {
         let head = FrameHead::decode(head);
         let length = head.length as usize;
-        let plausible =
-            length <= JOURNAL_FRAME_BYTES_MAX && head.number > floor && head.number <= ceiling;
+        let plausible = length <= JOURNAL_FRAME_BYTES_MAX && head.number > floor && head.number <= ceiling;
         rest = match behind.split_at_checked(length).filter(|_| plausible) {
             Some((payload, after)) if head.fits(payload) => {
                 newest = newest.max(Some(head.number));
@@ -181,15 +147,9 @@ mod tests {
 
     #[test]
     fn a_header_stays_readable_and_no_bit_of_it_may_change() {
-        let header = Header {
-            base: 7,
-            snapshot_bytes: 300,
-        };
+        let header = Header { base: 7, snapshot_bytes: 300 };
         let bytes = header.encode();
-        assert_eq!(
-            bytes[..28],
-            *b"BHYTJRNL\x01\0\0\0\x07\0\0\0\0\0\0\0\x2c\x01\0\0\0\0\0\0"
-        );
+        assert_eq!(bytes[..28], *b"BHYTJRNL\x01\0\0\0\x07\0\0\0\0\0\0\0\x2c\x01\0\0\0\0\0\0");
         assert_eq!(Header::decode(&bytes), Ok(header));
         for bit in 0..HEADER_BYTES * 8 {
             let mut damaged = bytes;
@@ -199,6 +159,17 @@ mod tests {
         let mut newer = bytes;
         newer[8] = 2;
         assert_eq!(Header::decode(&newer), Err(HeaderError::NewerSchema(2)));
+    }
+
+    #[test]
+    fn a_frame_stays_readable() {
+        let mut batch = Batch::new();
+        batch.put(b"k", b"v").unwrap();
+        let frame = encode_frame(5, &batch);
+        let (head, payload) = frame.split_first_chunk().unwrap();
+        assert_eq!(*head, *b"\x0b\0\0\0\x05\0\0\0\0\0\0\0\xe8\x8d\xe8\x18");
+        assert_eq!(payload, b"\x01\0\x01\x01\0k\x01\0\0\0v");
+        assert!(FrameHead::decode(head).fits(payload));
     }
 
     #[test]

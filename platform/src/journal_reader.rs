@@ -39,9 +39,7 @@ pub(crate) enum Next {
 impl<'a> JournalReader<'a> {
     /// Reads the header.
     pub(crate) fn start(path: &'a Path, file: &'a File) -> Result<Self, StoreError> {
-        let metadata = file
-            .metadata()
-            .map_err(StoreError::at(FileOperation::Read, path))?;
+        let metadata = file.metadata().map_err(StoreError::at(FileOperation::Read, path))?;
         let mut reader = Self {
             path,
             input: BufReader::new(file),
@@ -61,11 +59,9 @@ impl<'a> JournalReader<'a> {
                 reader.snapshot_end = reader.offset.saturating_add(header.snapshot_bytes);
                 Ok(reader)
             }
-            Err(HeaderError::NewerSchema(found)) => Err(StoreError::NewerVersion {
-                path: path.to_owned(),
-                found,
-                known: SCHEMA,
-            }),
+            Err(HeaderError::NewerSchema(found)) => {
+                Err(StoreError::NewerVersion { path: path.to_owned(), found, known: SCHEMA })
+            }
             Err(HeaderError::Malformed) => {
                 let newest = reader.newest_behind(u64::MAX)?;
                 Err(reader.corrupt(Damage::JournalHeader { newest }))
@@ -83,11 +79,7 @@ impl<'a> JournalReader<'a> {
             return Ok(Next::Bad(left));
         };
         let in_snapshot = self.offset < self.snapshot_end;
-        let expected = if in_snapshot {
-            self.last
-        } else {
-            self.last.saturating_add(1)
-        };
+        let expected = if in_snapshot { self.last } else { self.last.saturating_add(1) };
         // The checksum says that these bytes were written so: what is wrong in them is not a torn write.
         let batch = decode_batch(&payload).filter(|_| head.number == expected);
         let batch = batch.ok_or_else(|| self.damaged(head.number.max(self.last)))?;
@@ -166,22 +158,14 @@ impl<'a> JournalReader<'a> {
     }
 
     fn read(&mut self, bytes: &mut [u8]) -> Result<(), StoreError> {
-        self.input
-            .read_exact(bytes)
-            .map_err(StoreError::at(FileOperation::Read, self.path))
+        self.input.read_exact(bytes).map_err(StoreError::at(FileOperation::Read, self.path))
     }
 
     fn damaged(&self, newest: u64) -> StoreError {
-        self.corrupt(Damage::JournalFrame {
-            offset: self.offset,
-            newest,
-        })
+        self.corrupt(Damage::JournalFrame { offset: self.offset, newest })
     }
 
     fn corrupt(&self, what: Damage) -> StoreError {
-        StoreError::Corrupt {
-            path: PathBuf::from(self.path),
-            what,
-        }
+        StoreError::Corrupt { path: PathBuf::from(self.path), what }
     }
 }

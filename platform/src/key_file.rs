@@ -20,8 +20,8 @@ pub fn read_key_file(path: &Path, usage: KeyUsage<'_>) -> Result<SecretBytes, Ke
     // One byte more than a key file may have, so that a longer one is noticed and never held. The buffer has its final
     // size from the start: growing would leave copies behind.
     let mut text = Zeroizing::new([0_u8; KEY_FILE_BYTES_MAX + 1]);
-    let length = read_up_to(&mut file, text.as_mut_slice())
-        .map_err(FileError::at(FileOperation::Read, path))?;
+    let length =
+        read_up_to(&mut file, text.as_mut_slice()).map_err(FileError::at(FileOperation::Read, path))?;
     let line = text.get(..length).unwrap_or_default();
     decode_line(path, line, usage)
 }
@@ -29,22 +29,12 @@ pub fn read_key_file(path: &Path, usage: KeyUsage<'_>) -> Result<SecretBytes, Ke
 /// Writes `secret` to a new file. Fails with [`KeyFileError::Exists`] when `path` is taken, by whatever.
 ///
 /// A power cut in the middle may leave a file that [`read_key_file`] calls malformed; no key was in use then.
-pub fn create_key_file(
-    path: &Path,
-    usage: KeyUsage<'_>,
-    secret: &SecretBytes,
-) -> Result<(), KeyFileError> {
-    let opened = FileAccess::OwnerOnly
-        .options()
-        .write(true)
-        .create_new(true)
-        .open(path);
+pub fn create_key_file(path: &Path, usage: KeyUsage<'_>, secret: &SecretBytes) -> Result<(), KeyFileError> {
+    let opened = FileAccess::OwnerOnly.options().write(true).create_new(true).open(path);
     let mut file = match opened {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(KeyFileError::Exists {
-                path: path.to_owned(),
-            });
+            return Err(KeyFileError::Exists { path: path.to_owned() });
         }
         Err(error) => return Err(FileError::at(FileOperation::Create, path)(error).into()),
     };
@@ -167,9 +157,7 @@ fn encode_line(usage: KeyUsage<'_>, secret: &SecretBytes) -> Zeroizing<Vec<u8>> 
 }
 
 fn decode_line(path: &Path, line: &[u8], usage: KeyUsage<'_>) -> Result<SecretBytes, KeyFileError> {
-    let malformed = || KeyFileError::Malformed {
-        path: path.to_owned(),
-    };
+    let malformed = || KeyFileError::Malformed { path: path.to_owned() };
     let line = line.strip_suffix(b"\n").ok_or_else(malformed)?;
     let mut words = line.split(|byte| *byte == b' ');
     if words.next() != Some(WORD) {
@@ -178,29 +166,21 @@ fn decode_line(path: &Path, line: &[u8], usage: KeyUsage<'_>) -> Result<SecretBy
     match words.next() {
         Some(VERSION) => {}
         Some(other) if !other.is_empty() && other.iter().all(u8::is_ascii_digit) => {
-            return Err(KeyFileError::NewerVersion {
-                path: path.to_owned(),
-            });
+            return Err(KeyFileError::NewerVersion { path: path.to_owned() });
         }
         _ => return Err(malformed()),
     }
     let (found, digits) = (words.next(), words.next());
-    let digits: &[u8; 64] = digits
-        .and_then(|digits| digits.try_into().ok())
-        .ok_or_else(malformed)?;
+    let digits: &[u8; 64] = digits.and_then(|digits| digits.try_into().ok()).ok_or_else(malformed)?;
     if words.next().is_some() {
         return Err(malformed());
     }
     if found != Some(usage.0.as_bytes()) {
-        return Err(KeyFileError::OtherUse {
-            path: path.to_owned(),
-        });
+        return Err(KeyFileError::OtherUse { path: path.to_owned() });
     }
     let mut bytes = [0; 32];
     for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
-        let value = pair
-            .iter()
-            .try_fold(0, |high, digit| Some(high << 4 | hex_value(*digit)?));
+        let value = pair.iter().try_fold(0, |high, digit| Some(high << 4 | hex_value(*digit)?));
         *byte = value.ok_or_else(malformed)?;
     }
     let secret = SecretBytes::new(bytes);
@@ -224,15 +204,10 @@ fn read_up_to(file: &mut File, buffer: &mut [u8]) -> Result<usize, io::Error> {
 #[cfg(unix)]
 fn refuse_open_to_others(path: &Path, file: &File) -> Result<(), KeyFileError> {
     use std::os::unix::fs::PermissionsExt;
-    let metadata = file
-        .metadata()
-        .map_err(FileError::at(FileOperation::Read, path))?;
+    let metadata = file.metadata().map_err(FileError::at(FileOperation::Read, path))?;
     let mode = metadata.permissions().mode() & 0o777;
     if mode & 0o077 != 0 {
-        return Err(KeyFileError::OpenToOthers {
-            path: path.to_owned(),
-            mode,
-        });
+        return Err(KeyFileError::OpenToOthers { path: path.to_owned(), mode });
     }
     Ok(())
 }
@@ -244,11 +219,7 @@ fn refuse_open_to_others(_path: &Path, _file: &File) -> Result<(), KeyFileError>
 }
 
 fn hex_digit(value: u8) -> u8 {
-    if value < 10 {
-        b'0' + value
-    } else {
-        b'a' + value - 10
-    }
+    if value < 10 { b'0' + value } else { b'a' + value - 10 }
 }
 
 fn hex_value(digit: u8) -> Option<u8> {
@@ -282,10 +253,7 @@ mod tests {
         create_key_file(&path, TERMINAL, &SecretBytes::new([0xa7; 32])).unwrap();
         let error = create_key_file(&path, TERMINAL, &SecretBytes::new([1; 32])).unwrap_err();
         assert!(matches!(error, KeyFileError::Exists { .. }));
-        assert_eq!(
-            read_key_file(&path, TERMINAL).unwrap().as_bytes(),
-            &[0xa7; 32]
-        );
+        assert_eq!(read_key_file(&path, TERMINAL).unwrap().as_bytes(), &[0xa7; 32]);
         let other = KeyUsage::new("operator").unwrap();
         let error = read_key_file(&path, other).unwrap_err();
         assert!(matches!(error, KeyFileError::OtherUse { .. }));
@@ -298,16 +266,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("terminal.key");
         create_key_file(&path, TERMINAL, &SecretBytes::new([3; 32])).unwrap();
-        assert_eq!(
-            fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-            0o600
-        );
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         for mode in [0o640, 0o604, 0o620, 0o601] {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             let error = read_key_file(&path, TERMINAL).unwrap_err();
-            assert!(
-                matches!(error, KeyFileError::OpenToOthers { mode: found, .. } if found == mode)
-            );
+            assert!(matches!(error, KeyFileError::OpenToOthers { mode: found, .. } if found == mode));
         }
     }
 
@@ -329,10 +292,7 @@ mod tests {
             format!("bhyt-key 1 terminal {}5g\n", "5a".repeat(31)),
         ] {
             let error = check(bad.as_bytes()).unwrap_err();
-            assert!(
-                matches!(error, KeyFileError::Malformed { .. }),
-                "{bad:?}: {error:?}"
-            );
+            assert!(matches!(error, KeyFileError::Malformed { .. }), "{bad:?}: {error:?}");
         }
         let newer = check(b"bhyt-key 2 terminal whatever\n").unwrap_err();
         assert!(matches!(newer, KeyFileError::NewerVersion { .. }));
@@ -351,9 +311,6 @@ mod tests {
         for bad in ["", "Card", "two words", "a\n", "abcdefghijklmnopqrstuvwxy"] {
             assert_eq!(KeyUsage::new(bad), None);
         }
-        assert_eq!(
-            KeyUsage::new("store-2").map(KeyUsage::name),
-            Some("store-2")
-        );
+        assert_eq!(KeyUsage::new("store-2").map(KeyUsage::name), Some("store-2"));
     }
 }

@@ -25,12 +25,7 @@ pub trait Kv: Send + Sync + fmt::Debug + 'static {
     /// At most `max` pairs whose key starts with `prefix`, ascending, strictly after `after` if given.
     ///
     /// Fewer than `max` pairs mean that there are no more. `after` need not exist, nor start with `prefix`.
-    fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Vec<Pair>, StoreError>;
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Pair>, StoreError>;
 
     /// Applies the whole batch or nothing, and returns when it is durable.
     ///
@@ -78,9 +73,7 @@ impl Batch {
 
     /// Keys in ascending order, each with its new value, or `None` where it is removed.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], Option<&[u8]>)> {
-        self.writes
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_deref()))
+        self.writes.iter().map(|(key, value)| (key.as_slice(), value.as_deref()))
     }
 
     fn write(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
@@ -105,9 +98,7 @@ impl IntoIterator for Batch {
 /// Keys and values may name people, so only the number of keys is shown.
 impl fmt::Debug for Batch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Batch")
-            .field("keys", &self.writes.len())
-            .finish_non_exhaustive()
+        f.debug_struct("Batch").field("keys", &self.writes.len()).finish_non_exhaustive()
     }
 }
 
@@ -185,14 +176,10 @@ impl StoreError {
     pub(crate) fn from_io(operation: FileOperation, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
         match source.kind() {
-            io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::FileTooLarge => Self::Full { path, source },
-            _ => Self::Io {
-                operation,
-                path,
-                source,
-            },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+                Self::Full { path, source }
+            }
+            _ => Self::Io { operation, path, source },
         }
     }
 
@@ -205,15 +192,8 @@ impl StoreError {
 impl From<FileError> for StoreError {
     fn from(error: FileError) -> Self {
         match error {
-            FileError::TooLong { path, .. } => Self::Corrupt {
-                path,
-                what: Damage::FileTooLong,
-            },
-            FileError::Io {
-                operation,
-                path,
-                source,
-            } => Self::from_io(operation, &path, source),
+            FileError::TooLong { path, .. } => Self::Corrupt { path, what: Damage::FileTooLong },
+            FileError::Io { operation, path, source } => Self::from_io(operation, &path, source),
         }
     }
 }
@@ -248,6 +228,13 @@ pub enum Damage {
     EnginePanic,
     /// A stored value, or its key, does not have the checksum it was written with.
     Checksum,
+    /// Pairs are missing, left over or of another age.
+    Tally,
+    /// The store is whole, but older than it was: restored, or its newest part was lost.
+    RolledBack {
+        /// Commits that are gone, at least.
+        lost: u64,
+    },
     /// A small file is longer than it can be.
     FileTooLong,
     /// The file that names kind and schema does not.
@@ -274,14 +261,13 @@ impl fmt::Display for Damage {
             Self::Engine => f.write_str("unreadable database"),
             Self::EnginePanic => f.write_str("database that cannot be handled"),
             Self::Checksum => f.write_str("value with a wrong checksum"),
+            Self::Tally => f.write_str("pairs missing, left over or of another age"),
+            Self::RolledBack { lost } => write!(f, "the newest {lost} commits are gone"),
             Self::FileTooLong => f.write_str("file longer than it can be"),
             Self::SchemaFile => f.write_str("unreadable schema file"),
             Self::JournalHeader { .. } => f.write_str("unreadable journal header"),
             Self::JournalFrame { offset, newest } => {
-                write!(
-                    f,
-                    "journal frame at byte {offset} (newest readable frame {newest})"
-                )
+                write!(f, "journal frame at byte {offset} (newest readable frame {newest})")
             }
             Self::JournalMissing => f.write_str("journal missing"),
         }
@@ -289,9 +275,5 @@ impl fmt::Display for Damage {
 }
 
 fn check(what: Bounded, limit: usize, got: usize) -> Result<(), StoreError> {
-    if got > limit {
-        Err(StoreError::TooLarge { what, limit, got })
-    } else {
-        Ok(())
-    }
+    if got > limit { Err(StoreError::TooLarge { what, limit, got }) } else { Ok(()) }
 }

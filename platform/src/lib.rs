@@ -5,6 +5,7 @@
 mod batch_bytes;
 pub mod cache_kv;
 pub mod clock;
+mod commit_count;
 pub mod entropy;
 pub mod files;
 pub mod journal;
@@ -20,3 +21,4 @@ pub mod quic;
 pub mod sled_kv;
 pub mod store_folder;
 pub mod store_key;
+mod stored;

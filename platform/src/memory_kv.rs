@@ -27,12 +27,7 @@ impl Kv for MemoryKv {
         Ok(pairs.get(key).cloned())
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Vec<Pair>, StoreError> {
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Pair>, StoreError> {
         let pairs = self.pairs.read().unwrap_or_else(PoisonError::into_inner);
         let start = match after {
             Some(after) if after >= prefix => Bound::Excluded(after),
@@ -42,9 +37,7 @@ impl Kv for MemoryKv {
             .range::<[u8], _>((start, Bound::Unbounded))
             .take_while(|(key, _)| key.starts_with(prefix))
             .take(max);
-        Ok(found
-            .map(|(key, value)| (key.clone(), value.clone()))
-            .collect())
+        Ok(found.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {

@@ -26,11 +26,8 @@ impl Image {
 
     /// The batches that make `index` hold what this image holds; none when it does. Reads and checks the whole index.
     pub(crate) fn changes_to(&self, index: &SledKv) -> Result<Vec<Batch>, StoreError> {
-        let mut missing: BTreeMap<&[u8], &[u8]> = self
-            .pairs
-            .iter()
-            .map(|(key, value)| (key.as_slice(), value.as_slice()))
-            .collect();
+        let mut missing: BTreeMap<&[u8], &[u8]> =
+            self.pairs.iter().map(|(key, value)| (key.as_slice(), value.as_slice())).collect();
         let mut surplus = Vec::new();
         index.for_each(|key, value| match missing.remove(key) {
             Some(wanted) if wanted == value => {}
@@ -50,16 +47,12 @@ impl Image {
 
 /// Makes `index` durable as the state after commit `mark`. The mark comes with the last batch, so that an index made in
 /// part has none, or still its old one.
-pub(crate) fn bring_up(
-    index: &SledKv,
-    mut batches: Vec<Batch>,
-    mark: u64,
-) -> Result<(), StoreError> {
+pub(crate) fn bring_up(index: &SledKv, mut batches: Vec<Batch>, mark: u64) -> Result<(), StoreError> {
     let last = batches.pop().unwrap_or_default();
     for batch in batches {
         index.commit(batch)?;
     }
-    index.commit_marked(last, mark)
+    index.commit_marked(&last, mark)
 }
 
 /// Everything in `index`, in batches for a journal.
@@ -78,8 +71,7 @@ pub(crate) fn snapshot(index: &SledKv) -> impl Iterator<Item = Result<Batch, Sto
             }
             Err(_) => true,
         };
-        page.map(|(page, _)| (!page.is_empty()).then_some(page))
-            .transpose()
+        page.map(|(page, _)| (!page.is_empty()).then_some(page)).transpose()
     })
 }
 
@@ -90,10 +82,7 @@ pub(crate) fn live_bytes(index: &SledKv) -> Result<u64, StoreError> {
     Ok(bytes)
 }
 
-fn page_after(
-    index: &SledKv,
-    after: Option<&[u8]>,
-) -> Result<(Batch, Option<Vec<u8>>), StoreError> {
+fn page_after(index: &SledKv, after: Option<&[u8]>) -> Result<(Batch, Option<Vec<u8>>), StoreError> {
     let mut page = Batch::new();
     let mut last = None;
     for (key, value) in index.scan(b"", after, SNAPSHOT_PAGE_KEYS)? {
@@ -108,11 +97,7 @@ struct Batches(Vec<Batch>);
 
 impl Batches {
     fn add(&mut self, key: &[u8], value: Option<&[u8]>) -> Result<(), StoreError> {
-        if self
-            .0
-            .last()
-            .is_none_or(|batch| batch.len() == BATCH_KEYS_MAX)
-        {
+        if self.0.last().is_none_or(|batch| batch.len() == BATCH_KEYS_MAX) {
             self.0.push(Batch::new());
         }
         let Some(batch) = self.0.last_mut() else {

@@ -42,10 +42,7 @@ impl OwnKv {
     /// Opens the store in `folder`, or makes it, and mends what can be mended without loss.
     pub fn open(folder: &Path, options: SledOptions) -> Result<(Self, Recovery), StoreError> {
         let (lock, found) = enter(folder, StoreKind::Own, &[JOURNAL_FILE, INDEX_FOLDER])?;
-        let paths = OwnPaths {
-            journal: folder.join(JOURNAL_FILE),
-            index: folder.join(INDEX_FOLDER),
-        };
+        let paths = OwnPaths { journal: folder.join(JOURNAL_FILE), index: folder.join(INDEX_FOLDER) };
         let recovered = recover(&paths, found, options)?;
         if found == Found::Made {
             finish_making(folder, StoreKind::Own)?;
@@ -65,11 +62,7 @@ impl OwnKv {
 
     /// Bytes of the journal now, for the log.
     pub fn journal_bytes(&self) -> u64 {
-        self.journal
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .journal
-            .bytes()
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner).journal.bytes()
     }
 
     /// Compacts the journal if it has grown past its bound. The commit that led here is done whatever happens.
@@ -80,10 +73,7 @@ impl OwnKv {
         if let Err(error) = self.compact(compacting) {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(error, "journal not compacted; trying again later");
-            compacting.above_bytes = compacting
-                .journal
-                .bytes()
-                .saturating_add(JOURNAL_COMPACT_BYTES_MIN);
+            compacting.above_bytes = compacting.journal.bytes().saturating_add(JOURNAL_COMPACT_BYTES_MIN);
         }
     }
 
@@ -96,17 +86,11 @@ impl OwnKv {
     }
 
     fn refuse_closed(&self) -> Result<(), StoreError> {
-        if self.closed.load(Ordering::SeqCst) {
-            Err(self.closed_error())
-        } else {
-            Ok(())
-        }
+        if self.closed.load(Ordering::SeqCst) { Err(self.closed_error()) } else { Ok(()) }
     }
 
     fn closed_error(&self) -> StoreError {
-        StoreError::Closed {
-            path: self.folder.clone(),
-        }
+        StoreError::Closed { path: self.folder.clone() }
     }
 }
 
@@ -116,12 +100,7 @@ impl Kv for OwnKv {
         self.index.get(key)
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Vec<Pair>, StoreError> {
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Pair>, StoreError> {
         self.refuse_closed()?;
         self.index.scan(prefix, after, max)
     }
@@ -134,7 +113,7 @@ impl Kv for OwnKv {
             return Ok(());
         }
         let number = compacting.journal.append(&batch);
-        let done = number.and_then(|number| self.index.commit_marked(batch, number));
+        let done = number.and_then(|number| self.index.commit_marked(&batch, number));
         done.inspect_err(|_| self.closed.store(true, Ordering::SeqCst))?;
         self.compact_if_due(&mut compacting);
         Ok(())
@@ -142,9 +121,7 @@ impl Kv for OwnKv {
 }
 
 fn compact_above(live_bytes: u64) -> u64 {
-    live_bytes
-        .saturating_mul(JOURNAL_COMPACT_FACTOR)
-        .max(JOURNAL_COMPACT_BYTES_MIN)
+    live_bytes.saturating_mul(JOURNAL_COMPACT_FACTOR).max(JOURNAL_COMPACT_BYTES_MIN)
 }
 
 const JOURNAL_FILE: &str = "journal";

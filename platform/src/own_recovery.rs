@@ -234,7 +234,7 @@ fn from_index(
     let readable = damaged.as_ref().map_or(0, |(_, newest)| *newest);
     let usable = match open_index(paths, options)? {
         Ok((index, Some(mark))) if mark >= readable => match index.verify() {
-            Ok(_) => Some((index, mark)),
+            Ok(()) => Some((index, mark)),
             Err(StoreError::Corrupt { .. }) => None,
             Err(error) => return Err(error),
         },
@@ -275,10 +275,11 @@ fn open_index(
     if !paths.index.exists() {
         return Ok(Err(IndexLoss::Missing));
     }
-    let opened =
-        SledKv::open(&paths.index, KIND, options).and_then(|index| index.mark().map(|mark| (index, mark)));
-    match opened {
-        Ok(opened) => Ok(Ok(opened)),
+    match SledKv::open(&paths.index, KIND, options) {
+        Ok(index) => {
+            let mark = index.mark();
+            Ok(Ok((index, mark)))
+        }
         Err(why @ (StoreError::Corrupt { .. } | StoreError::Foreign { .. })) => {
             Ok(Err(IndexLoss::Damaged(why)))
         }

@@ -1,10 +1,15 @@
 //! The embedded store on disk. The only file that knows which engine it is.
 //!
 //! Promises: a commit is on the disk when it returns (the engine's own flush is no fsync on Linux, so the database file
-//! is synced after it); a value that comes back is the value that was written, by a checksum over key and value; a panic
-//! of the engine over damaged files is an error, not the end of the process. Refuses: a second opener, a newer schema, a
-//! store of another kind, all before the engine touches a file. The engine syncs its `blobs/` files never, so nothing may
-//! get there: leaves hold up to [`LEAF_VALUES_MAX`] values, and the segment size is chosen so that even the largest fits.
+//! is synced after it); a value that comes back is one that was written under that key; a panic of the engine over damaged
+//! files is an error, not the end of the process. Refuses: a second opener, a newer schema, a store of another kind, all
+//! before the engine touches a file; and a store with fewer commits than it had.
+//!
+//! The engine says nothing about most damage: it drops the damaged part and goes on with older values, of all keys or of
+//! some. [`SledKv::open`] notices the first, only [`SledKv::verify`] the second, since it has to read everything.
+//!
+//! The engine never syncs its `blobs/` files, so nothing may get there: the segments are large enough for leaves full of
+//! the largest values.
 
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -17,16 +22,19 @@ use std::time::{Duration, Instant};
 
 use bhyt_core::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
+use crate::commit_count::CommitCount;
 use crate::files::{self, FileOperation};
 use crate::kv::{Batch, Damage, Kv, Pair, StoreError};
 use crate::store_folder::{Found, StoreKind, StoreLock, enter, finish_making, try_lock};
+use crate::stored::{Tally, decode_stored, encode_stored};
 
 /// A store in a folder of its own. Dropping it closes it.
 pub struct SledKv {
     folder: PathBuf,
     closed: AtomicBool,
-    /// Held for writing while a batch is applied, so that a scan never sees half of one.
-    gate: RwLock<()>,
+    /// What the store adds up to. Held for writing while a batch is applied, so that a scan never sees half of one.
+    tally: RwLock<Tally>,
+    count: CommitCount,
     /// The engine's file, for the sync that the engine leaves out.
     file: File,
     /// `None` only while dropping.
@@ -44,9 +52,7 @@ pub struct SledOptions {
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self {
-            cache_bytes: 8 * 1024 * 1024,
-        }
+        Self { cache_bytes: 8 * 1024 * 1024 }
     }
 }
 
@@ -56,46 +62,36 @@ impl SledKv {
         Self::open_found(folder, kind, options).map(|(store, _)| store)
     }
 
-    /// Reads every pair and checks it; the number of pairs. Takes as long as reading the whole store.
-    pub fn verify(&self) -> Result<u64, StoreError> {
-        let mut pairs = 0;
-        self.for_each(|_, _| pairs += 1)?;
-        Ok(pairs)
+    /// Reads every pair and checks that it is whole, and that all of them are there and none of another age.
+    ///
+    /// Takes as long as reading the whole store, and commits wait meanwhile.
+    pub fn verify(&self) -> Result<(), StoreError> {
+        self.for_each(|_, _| {})
     }
 
-    /// Visits every pair in ascending order, and checks it.
+    /// Visits every pair in ascending order and checks what [`Self::verify`] checks.
     pub(crate) fn for_each(&self, mut visit: impl FnMut(&[u8], &[u8])) -> Result<(), StoreError> {
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+        let tally = self.tally.read().unwrap_or_else(PoisonError::into_inner);
         self.guarded(|engine| {
+            let mut counted = Tally::default();
             for pair in engine.scan_prefix([TAG_USER]) {
                 let (key, stored) = pair.map_err(|error| self.engine_error(error))?;
                 let key = key.get(1..).unwrap_or_default();
                 visit(key, self.checked(key, &stored)?);
+                counted.add(&stored);
             }
-            Ok(())
+            if counted.same_pairs(&tally) { Ok(()) } else { Err(self.corrupt(Damage::Tally)) }
         })
     }
 
     /// The number that came with the newest [`Self::commit_marked`], if there was one.
-    pub(crate) fn mark(&self) -> Result<Option<u64>, StoreError> {
-        self.guarded(|engine| {
-            let found = engine
-                .get(MARK_KEY)
-                .map_err(|error| self.engine_error(error))?;
-            let Some(stored) = found else { return Ok(None) };
-            let value = self.checked(MARK_KEY, &stored)?;
-            let bytes = value
-                .try_into()
-                .map_err(|_| self.corrupt(Damage::Checksum))?;
-            Ok(Some(u64::from_le_bytes(bytes)))
-        })
+    pub(crate) fn mark(&self) -> Option<u64> {
+        self.tally.read().unwrap_or_else(PoisonError::into_inner).mark
     }
 
     /// Like [`Kv::commit`], and keeps `mark` with the batch, atomically.
-    pub(crate) fn commit_marked(&self, batch: Batch, mark: u64) -> Result<(), StoreError> {
-        let mut writes = engine_batch(batch);
-        writes.insert(MARK_KEY, stored_value(MARK_KEY, &mark.to_le_bytes()));
-        self.apply(writes)
+    pub(crate) fn commit_marked(&self, batch: &Batch, mark: u64) -> Result<(), StoreError> {
+        self.apply(batch, Some(mark))
     }
 
     /// [`Self::open`], and whether the store was there.
@@ -117,32 +113,42 @@ impl SledKv {
             .open(&database)
             .map_err(StoreError::at(FileOperation::Open, &database))?;
         // Opening writes (recovery, a fresh file): make that and the names durable before the first commit relies on it.
-        file.sync_all()
-            .map_err(StoreError::at(FileOperation::Sync, &database))?;
+        file.sync_all().map_err(StoreError::at(FileOperation::Sync, &database))?;
+        let (count, commits) = CommitCount::open(&folder.join(COUNT_FILE))?;
         files::sync_folder(folder)?;
         let store = Self {
             folder: folder.to_owned(),
             closed: AtomicBool::new(false),
-            gate: RwLock::new(()),
+            tally: RwLock::default(),
+            count,
             file,
             engine: Some(engine),
             _lock: lock,
         };
+        let tally = store.stored_tally()?;
+        if tally.commits < commits {
+            return Err(store.corrupt(Damage::RolledBack { lost: commits - tally.commits }));
+        }
+        *store.tally.write().unwrap_or_else(PoisonError::into_inner) = tally;
         Ok((store, found))
     }
 
-    fn apply(&self, writes: sled::Batch) -> Result<(), StoreError> {
+    fn stored_tally(&self) -> Result<Tally, StoreError> {
+        self.guarded(|engine| {
+            let found = engine.get(TALLY_KEY).map_err(|error| self.engine_error(error))?;
+            let Some(stored) = found else { return Ok(Tally::default()) };
+            let tally = Tally::decode(self.checked(TALLY_KEY, &stored)?);
+            tally.ok_or_else(|| self.corrupt(Damage::Checksum))
+        })
+    }
+
+    fn apply(&self, batch: &Batch, mark: Option<u64>) -> Result<(), StoreError> {
         let result = self.guarded(|engine| {
-            {
-                let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
-                engine
-                    .apply_batch(writes)
-                    .map_err(|error| self.engine_error(error))?;
-            }
+            let commits = self.apply_visibly(engine, batch, mark)?;
             engine.flush().map_err(|error| self.engine_error(error))?;
-            self.file
-                .sync_data()
-                .map_err(StoreError::at(FileOperation::Sync, &self.folder))
+            self.file.sync_data().map_err(StoreError::at(FileOperation::Sync, &self.folder))?;
+            self.count.note(commits);
+            Ok(())
         });
         if result.is_err() {
             self.closed.store(true, Ordering::SeqCst);
@@ -150,17 +156,39 @@ impl SledKv {
         result
     }
 
+    /// Hands `batch` to the engine with the tally after it; the number of commits with this one.
+    fn apply_visibly(&self, engine: &sled::Db, batch: &Batch, mark: Option<u64>) -> Result<u64, StoreError> {
+        let mut tally = self.tally.write().unwrap_or_else(PoisonError::into_inner);
+        let mut next = *tally;
+        let mut writes = sled::Batch::default();
+        for (key, value) in batch.iter() {
+            let tagged = tagged(key);
+            let old = engine.get(&tagged).map_err(|error| self.engine_error(error))?;
+            if let Some(old) = old {
+                next.remove(&old);
+            }
+            match value.map(|value| encode_stored(key, value)) {
+                Some(stored) => {
+                    next.add(&stored);
+                    writes.insert(tagged, stored);
+                }
+                None => writes.remove(tagged),
+            }
+        }
+        next.commits += 1;
+        next.mark = mark.or(next.mark);
+        writes.insert(TALLY_KEY, encode_stored(TALLY_KEY, &next.encode()));
+        engine.apply_batch(writes).map_err(|error| self.engine_error(error))?;
+        *tally = next;
+        Ok(next.commits)
+    }
+
     /// Runs engine code; a panic in it closes the store and is an error.
-    fn guarded<T>(
-        &self,
-        run: impl FnOnce(&sled::Db) -> Result<T, StoreError>,
-    ) -> Result<T, StoreError> {
+    fn guarded<T>(&self, run: impl FnOnce(&sled::Db) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let engine = match &self.engine {
             Some(engine) if !self.closed.load(Ordering::SeqCst) => engine,
             _ => {
-                return Err(StoreError::Closed {
-                    path: self.folder.clone(),
-                });
+                return Err(StoreError::Closed { path: self.folder.clone() });
             }
         };
         catch_unwind(AssertUnwindSafe(|| run(engine))).unwrap_or_else(|_| {
@@ -169,23 +197,12 @@ impl SledKv {
         })
     }
 
-    /// The value inside a stored value, when its checksum is that of `key` and the value.
     fn checked<'a>(&self, key: &[u8], stored: &'a [u8]) -> Result<&'a [u8], StoreError> {
-        let (sum, value) = stored
-            .split_first_chunk()
-            .ok_or_else(|| self.corrupt(Damage::Checksum))?;
-        if u32::from_le_bytes(*sum) == checksum(key, value) {
-            Ok(value)
-        } else {
-            Err(self.corrupt(Damage::Checksum))
-        }
+        decode_stored(key, stored).ok_or_else(|| self.corrupt(Damage::Checksum))
     }
 
     fn corrupt(&self, what: Damage) -> StoreError {
-        StoreError::Corrupt {
-            path: self.folder.clone(),
-            what,
-        }
+        StoreError::Corrupt { path: self.folder.clone(), what }
     }
 
     fn engine_error(&self, error: sled::Error) -> StoreError {
@@ -196,22 +213,13 @@ impl SledKv {
 impl Kv for SledKv {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
         self.guarded(|engine| {
-            let found = engine
-                .get(tagged(key))
-                .map_err(|error| self.engine_error(error))?;
-            found
-                .map(|stored| self.checked(key, &stored).map(<[u8]>::to_vec))
-                .transpose()
+            let found = engine.get(tagged(key)).map_err(|error| self.engine_error(error))?;
+            found.map(|stored| self.checked(key, &stored).map(<[u8]>::to_vec)).transpose()
         })
     }
 
-    fn scan(
-        &self,
-        prefix: &[u8],
-        after: Option<&[u8]>,
-        max: usize,
-    ) -> Result<Vec<Pair>, StoreError> {
-        let _gate = self.gate.read().unwrap_or_else(PoisonError::into_inner);
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Pair>, StoreError> {
+        let _tally = self.tally.read().unwrap_or_else(PoisonError::into_inner);
         self.guarded(|engine| {
             use std::ops::Bound::{Excluded, Included, Unbounded};
             let start = match after {
@@ -237,7 +245,7 @@ impl Kv for SledKv {
         if batch.is_empty() {
             return self.guarded(|_| Ok(()));
         }
-        self.apply(engine_batch(batch))
+        self.apply(&batch, None)
     }
 }
 
@@ -253,9 +261,7 @@ impl Drop for SledKv {
 
 impl fmt::Debug for SledKv {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SledKv")
-            .field("folder", &self.folder)
-            .finish_non_exhaustive()
+        f.debug_struct("SledKv").field("folder", &self.folder).finish_non_exhaustive()
     }
 }
 
@@ -267,31 +273,6 @@ fn tagged(key: &[u8]) -> Vec<u8> {
     tagged
 }
 
-fn engine_batch(batch: Batch) -> sled::Batch {
-    let mut writes = sled::Batch::default();
-    for (key, value) in batch.iter() {
-        match value {
-            Some(value) => writes.insert(tagged(key), stored_value(key, value)),
-            None => writes.remove(tagged(key)),
-        }
-    }
-    writes
-}
-
-fn stored_value(key: &[u8], value: &[u8]) -> Vec<u8> {
-    let mut stored = Vec::with_capacity(value.len() + size_of::<u32>());
-    stored.extend_from_slice(&checksum(key, value).to_le_bytes());
-    stored.extend_from_slice(value);
-    stored
-}
-
-fn checksum(key: &[u8], value: &[u8]) -> u32 {
-    let mut hasher = crc32fast::Hasher::new();
-    hasher.update(key);
-    hasher.update(value);
-    hasher.finalize()
-}
-
 fn open_engine(folder: &Path, options: SledOptions) -> Result<sled::Db, StoreError> {
     let config = sled::Config::new()
         .path(folder)
@@ -301,11 +282,12 @@ fn open_engine(folder: &Path, options: SledOptions) -> Result<sled::Db, StoreErr
         .flush_every_ms(None)
         .use_compression(false);
     match catch_unwind(AssertUnwindSafe(|| config.open())) {
+        // We always ask for the same, so that what is not supported is a damaged file.
+        Ok(Err(sled::Error::Unsupported(_))) => {
+            Err(StoreError::Corrupt { path: folder.to_owned(), what: Damage::Engine })
+        }
         Ok(opened) => opened.map_err(|error| engine_error(folder, error)),
-        Err(_) => Err(StoreError::Corrupt {
-            path: folder.to_owned(),
-            what: Damage::EnginePanic,
-        }),
+        Err(_) => Err(StoreError::Corrupt { path: folder.to_owned(), what: Damage::EnginePanic }),
     }
 }
 
@@ -320,9 +302,7 @@ fn await_engine_lock(folder: &Path, database: &Path) -> Result<(), StoreError> {
     let start = Instant::now();
     while !try_lock(&file).map_err(StoreError::at(FileOperation::Lock, database))? {
         if start.elapsed() > ENGINE_LOCK_WAIT_MAX {
-            return Err(StoreError::InUse {
-                path: folder.to_owned(),
-            });
+            return Err(StoreError::InUse { path: folder.to_owned() });
         }
         thread::sleep(ENGINE_LOCK_PAUSE);
     }
@@ -331,10 +311,9 @@ fn await_engine_lock(folder: &Path, database: &Path) -> Result<(), StoreError> {
 
 fn engine_error(folder: &Path, error: sled::Error) -> StoreError {
     match error {
-        sled::Error::Corruption { .. } => StoreError::Corrupt {
-            path: folder.to_owned(),
-            what: Damage::Engine,
-        },
+        sled::Error::Corruption { .. } => {
+            StoreError::Corrupt { path: folder.to_owned(), what: Damage::Engine }
+        }
         sled::Error::Io(source) => StoreError::from_io(FileOperation::Engine, folder, source),
         other => StoreError::from_io(FileOperation::Engine, folder, other.into()),
     }
@@ -342,7 +321,8 @@ fn engine_error(folder: &Path, error: sled::Error) -> StoreError {
 
 const DATABASE_FILE: &str = "db";
 const TAG_USER: u8 = 1;
-const MARK_KEY: &[u8] = &[0, b'm'];
+const TALLY_KEY: &[u8] = &[0, b't'];
+const COUNT_FILE: &str = "commits";
 const CACHE_BYTES_MIN: u64 = 1024 * 1024;
 const ENGINE_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
 const ENGINE_LOCK_PAUSE: Duration = Duration::from_millis(2);

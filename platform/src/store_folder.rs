@@ -101,58 +101,34 @@ pub(crate) fn enter(
 /// Names kind and schema of a new store, which makes it one.
 pub(crate) fn finish_making(folder: &Path, kind: StoreKind) -> Result<(), StoreError> {
     let line = format!("{SCHEMA_WORD} {SCHEMA} {kind}\n");
-    write_atomic(
-        &folder.join(SCHEMA_FILE),
-        line.as_bytes(),
-        FileAccess::OwnerOnly,
-    )?;
+    write_atomic(&folder.join(SCHEMA_FILE), line.as_bytes(), FileAccess::OwnerOnly)?;
     files::sync_folder(folder_of(folder))?;
     Ok(())
 }
 
 /// Checks kind and schema without touching anything. `Made` means that there is no store yet.
-pub(crate) fn examine(
-    folder: &Path,
-    kind: StoreKind,
-    unfinished: &[&str],
-) -> Result<Found, StoreError> {
+pub(crate) fn examine(folder: &Path, kind: StoreKind, unfinished: &[&str]) -> Result<Found, StoreError> {
     let line = match read_bounded(&folder.join(SCHEMA_FILE), SCHEMA_FILE_BYTES_MAX) {
         Ok(line) => line,
         Err(error) if error.is_missing() => return examine_unnamed(folder, unfinished),
         Err(error) => return Err(error.into()),
     };
-    let foreign = || StoreError::Foreign {
-        path: folder.to_owned(),
-    };
-    let damaged = || StoreError::Corrupt {
-        path: folder.join(SCHEMA_FILE),
-        what: Damage::SchemaFile,
-    };
+    let foreign = || StoreError::Foreign { path: folder.to_owned() };
+    let damaged = || StoreError::Corrupt { path: folder.join(SCHEMA_FILE), what: Damage::SchemaFile };
     let text = str::from_utf8(&line).map_err(|_| damaged())?;
     let mut words = text.split_ascii_whitespace();
     if words.next() != Some(SCHEMA_WORD) {
         return Err(damaged());
     }
-    let found: u32 = words
-        .next()
-        .and_then(|word| word.parse().ok())
-        .ok_or_else(damaged)?;
+    let found: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(damaged)?;
     if found > SCHEMA {
-        return Err(StoreError::NewerVersion {
-            path: folder.to_owned(),
-            found,
-            known: SCHEMA,
-        });
+        return Err(StoreError::NewerVersion { path: folder.to_owned(), found, known: SCHEMA });
     }
     // There is no schema before the first.
     if found != SCHEMA || !text.ends_with('\n') {
         return Err(damaged());
     }
-    if words.next() != Some(kind.name()) {
-        Err(foreign())
-    } else {
-        Ok(Found::Existing)
-    }
+    if words.next() != Some(kind.name()) { Err(foreign()) } else { Ok(Found::Existing) }
 }
 
 /// The lock of a store, held until dropped; the system drops it with the process.
@@ -172,18 +148,14 @@ impl StoreLock {
             Ok(file) => file,
             #[cfg(windows)]
             Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => {
-                return Err(StoreError::InUse {
-                    path: folder.to_owned(),
-                });
+                return Err(StoreError::InUse { path: folder.to_owned() });
             }
             Err(error) => return Err(StoreError::from_io(FileOperation::Lock, &path, error)),
         };
         if try_lock(&file).map_err(StoreError::at(FileOperation::Lock, &path))? {
             Ok(Self { _file: file })
         } else {
-            Err(StoreError::InUse {
-                path: folder.to_owned(),
-            })
+            Err(StoreError::InUse { path: folder.to_owned() })
         }
     }
 }
@@ -228,14 +200,10 @@ fn examine_unnamed(folder: &Path, unfinished: &[&str]) -> Result<Found, StoreErr
         Err(error) => return Err(StoreError::from_io(FileOperation::List, folder, error)),
     };
     for entry in entries {
-        let name = entry
-            .map_err(FileError::at(FileOperation::List, folder))?
-            .file_name();
+        let name = entry.map_err(FileError::at(FileOperation::List, folder))?.file_name();
         let expected = name == LOCK_FILE || unfinished.iter().any(|known| name == *known);
         if !expected && !is_temporary(&name) {
-            return Err(StoreError::Foreign {
-                path: folder.to_owned(),
-            });
+            return Err(StoreError::Foreign { path: folder.to_owned() });
         }
     }
     Ok(Found::Made)
@@ -253,12 +221,8 @@ fn set_aside_numbers(path: &Path) -> Result<Vec<u32>, StoreError> {
     start.push(SET_ASIDE_MARK);
     let mut numbers = Vec::new();
     for entry in fs::read_dir(parent).map_err(StoreError::at(FileOperation::List, parent))? {
-        let name = entry
-            .map_err(FileError::at(FileOperation::List, parent))?
-            .file_name();
-        let number = name
-            .as_encoded_bytes()
-            .strip_prefix(start.as_encoded_bytes());
+        let name = entry.map_err(FileError::at(FileOperation::List, parent))?.file_name();
+        let number = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes());
         numbers.extend(number.and_then(|digits| str::from_utf8(digits).ok()?.parse::<u32>().ok()));
     }
     Ok(numbers)

@@ -59,9 +59,7 @@ pub struct StoreKeyFile {
 impl StoreKeyFile {
     /// The key in an existing file; it is read when asked for.
     pub fn new(path: &Path) -> Self {
-        Self {
-            path: path.to_owned(),
-        }
+        Self { path: path.to_owned() }
     }
 
     /// Draws a new key into a new file. Fails when `path` is taken.
@@ -96,10 +94,7 @@ mod tests {
         let error = StoreKeyFile::new(&path).store_key().unwrap_err();
         assert!(matches!(error, StoreKeyError::Missing));
         let entropy = SeededEntropy::danger_from_seed(1);
-        let made = StoreKeyFile::make(&path, &entropy)
-            .unwrap()
-            .store_key()
-            .unwrap();
+        let made = StoreKeyFile::make(&path, &entropy).unwrap().store_key().unwrap();
         let read = StoreKeyFile::new(&path).store_key().unwrap();
         assert_eq!(made.as_bytes(), read.as_bytes());
         assert!(StoreKeyFile::make(&path, &entropy).is_err());

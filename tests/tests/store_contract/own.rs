@@ -51,6 +51,22 @@ fn an_index_that_is_damaged_is_set_aside_and_built_again() {
     }
 }
 
+/// Whatever byte of the index is flipped, the store opens and holds everything.
+#[test]
+fn an_index_with_a_flipped_byte_loses_nothing() {
+    let own = filled();
+    let database = own.index().join("db");
+    let whole = own.copy_of_index();
+    let used = fs::read(&database).unwrap().iter().rposition(|byte| *byte != 0).unwrap();
+    let mut rebuilt = 0;
+    for offset in (0..used).step_by(used / 30) {
+        own.put_index_back(&whole);
+        flip(&database, offset);
+        rebuilt += usize::from(matches!(own.mended().index, IndexRecovery::Rebuilt { .. }));
+    }
+    assert!(rebuilt > 20, "{rebuilt}");
+}
+
 #[test]
 fn an_index_without_some_keys_is_noticed() {
     let own = filled();
