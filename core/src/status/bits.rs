@@ -77,7 +77,8 @@ impl<'a> BitReader<'a> {
     #[inline]
     pub(super) fn refill(&mut self) {
         let Some(chunk) = self.bytes.get(self.next..).and_then(<[u8]>::first_chunk::<8>) else {
-            return self.refill_at_end();
+            *self = self.clone().refilled_at_end();
+            return;
         };
         self.window |= u64::from_be_bytes(*chunk) >> self.valid;
         let whole = (63 - self.valid) / 8;
@@ -139,8 +140,9 @@ impl<'a> BitReader<'a> {
         self.next as u64 * 8 - u64::from(self.valid)
     }
 
+    /// By value, like everything rare here: a reader whose address is never taken stays in registers.
     #[cold]
-    fn refill_at_end(&mut self) {
+    fn refilled_at_end(mut self) -> Self {
         let rest = self.bytes.get(self.next..).unwrap_or_default();
         let whole = (rest.len() as u32).min((63 - self.valid) / 8);
         let mut chunk = [0; 8];
@@ -150,6 +152,7 @@ impl<'a> BitReader<'a> {
         self.window |= u64::from_be_bytes(chunk) >> self.valid;
         self.next += whole as usize;
         self.valid += whole * 8;
+        self
     }
 }
 

@@ -1,10 +1,14 @@
 //! Deltas: that they lead exactly where a new build would, as one step or many, and nowhere else.
 
+use super::build::StatusSets;
 use super::delta::Delta;
 use super::list::{Covers, StatusError, StatusHead, StatusList};
 use super::reason::SetNumber;
 use super::testing::{Lcg, head, random_sets};
+use super::version::StatusVersion;
+use crate::card_record::CardStanding;
 use crate::cose::Payload as _;
+use crate::ids::{BindingNumber, StatusIndex};
 use crate::limits::STATUS_DELTAS_MAX;
 use crate::time::UnixSeconds;
 
@@ -15,19 +19,21 @@ fn history(seed: u64, count: u64) -> Vec<StatusList> {
     let mut sets = random_sets(&mut random, 5_000, &shares);
     (1..=count)
         .map(|number| {
-            let list = sets.to_list(head(number, 5_000 + number * 100)).unwrap();
+            let below = 5_000 + number * 100;
+            let list = sets.to_list(head(number, below)).unwrap();
             for _ in 0..50 {
-                let index = crate::ids::StatusIndex(random.below(5_000 + number * 100) as u32);
-                let standing = match random.below(5) {
-                    0 => crate::card_record::CardStanding::Withdrawn,
-                    1 => crate::card_record::CardStanding::Superseded,
-                    2 => crate::card_record::CardStanding::Held,
-                    _ => crate::card_record::CardStanding::InForce,
-                };
-                sets.set_standing(index, standing);
-                let binding = crate::ids::BindingNumber::new(random.below(16)).unwrap();
-                sets.free_binding(index, binding);
-                sets.retire_binding(index, crate::ids::BindingNumber::new(random.below(16)).unwrap());
+                let index = StatusIndex(random.below(below) as u32);
+                sets.set_standing(
+                    index,
+                    match random.below(5) {
+                        0 => CardStanding::Withdrawn,
+                        1 => CardStanding::Superseded,
+                        2 => CardStanding::Held,
+                        _ => CardStanding::InForce,
+                    },
+                );
+                sets.free_binding(index, BindingNumber::new(random.below(16)).unwrap());
+                sets.retire_binding(index, BindingNumber::new(random.below(16)).unwrap());
             }
             list
         })
@@ -72,25 +78,19 @@ fn deltas_that_do_not_join_on_are_refused() {
 #[test]
 fn a_delta_leads_forward_within_an_epoch() {
     let list = &history(42, 1)[0];
-    let with = |change: fn(&mut StatusHead)| {
-        let mut head = StatusHead { version: head(2, 0).version, ..list.head().clone() };
-        change(&mut head);
-        let sets = super::build::StatusSets::from_list(list);
-        Delta::between(list, &sets.to_list(head).unwrap())
+    let check = |epoch, number, time, below, until, expected: Result<usize, StatusError>| {
+        let covers = Covers::new(below, UnixSeconds(until), Vec::new()).unwrap();
+        let head = StatusHead { version: StatusVersion { epoch, number }, time: UnixSeconds(time), covers };
+        let to = StatusSets::from_list(list).to_list(head).unwrap();
+        assert_eq!(Delta::between(list, &to).map(|delta| delta.entries()), expected);
     };
-    let covers = |below, until| Covers::new(below, UnixSeconds(until), Vec::new()).unwrap();
-    assert!(with(|_| {}).is_ok_and(|delta| delta.entries() == 0));
-    assert_eq!(with(|head| head.version.number = 1), Err(StatusError::NotForward));
-    assert_eq!(with(|head| head.version.epoch = 2), Err(StatusError::OtherEpoch));
-    for change in [(|head, _| head.time = UnixSeconds(999)) as fn(&mut StatusHead, Covers), |head, covers| {
-        head.covers = covers
-    }] {
-        let mut head = StatusHead { version: head(2, 0).version, ..list.head().clone() };
-        change(&mut head, covers(5_100, 999));
-        head.covers = covers(5_100, 999);
-        let to = super::build::StatusSets::from_list(list).to_list(head).unwrap();
-        assert_eq!(Delta::between(list, &to), Err(StatusError::NotForward));
-    }
+    check(1, 2, 1_000, 5_100, 1_000, Ok(0));
+    check(1, 9, 9_999, 9_999, 9_999, Ok(0));
+    check(2, 2, 1_000, 5_100, 1_000, Err(StatusError::OtherEpoch));
+    check(1, 1, 1_000, 5_100, 1_000, Err(StatusError::NotForward));
+    check(1, 2, 999, 5_100, 999, Err(StatusError::NotForward));
+    check(1, 2, 1_000, 5_099, 1_000, Err(StatusError::NotForward));
+    check(1, 2, 1_000, 5_100, 999, Err(StatusError::NotForward));
 }
 
 #[test]
@@ -102,7 +102,7 @@ fn a_delta_for_another_list_of_the_same_version_is_refused() {
     // Same counts, and edits that fit: the hash tells.
     let number = SetNumber::HELD;
     let list = |values: &[u64], version| {
-        let mut sets = super::build::StatusSets::default();
+        let mut sets = StatusSets::default();
         values.iter().for_each(|&value| sets.insert(number, value));
         sets.to_list(head(version, 100)).unwrap()
     };

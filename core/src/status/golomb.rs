@@ -190,7 +190,8 @@ impl<'a> GapReader<'a> {
     ///
     /// # Errors
     /// [`GolombError::Truncated`], [`GolombError::OutsideUniverse`].
-    #[inline]
+    // Called in a loop from few places: out of line it costs more than what it does.
+    #[inline(always)]
     pub fn next_value(&mut self) -> Result<Option<u64>, GolombError> {
         if self.left == 0 {
             return Ok(None);
@@ -225,7 +226,7 @@ impl<'a> GapReader<'a> {
         Ok(())
     }
 
-    #[inline]
+    #[inline(always)]
     fn next_gap(&mut self) -> Result<u64, GolombError> {
         // Refilled when it runs low, not each time: the load would stand in the chain from gap to gap.
         let code = &self.code;
@@ -234,7 +235,9 @@ impl<'a> GapReader<'a> {
         }
         let zeros = self.bits.window().leading_zeros();
         if zeros + code.short_bits + 2 > self.bits.valid() {
-            return self.next_gap_slowly();
+            let (gap, bits) = next_gap_slowly(self.bits.clone(), *code)?;
+            self.bits = bits;
+            return Ok(gap);
         }
         let rest = self.bits.window() << zeros << 1;
         // Two shifts: `short_bits` may be 0.
@@ -245,20 +248,20 @@ impl<'a> GapReader<'a> {
         self.bits.consume(zeros + 1 + code.short_bits + u32::from(is_long));
         Ok(u64::from(zeros) * code.parameter + remainder)
     }
+}
 
-    /// The same for quotients and bits that do not stand in one window, and at the end of the bytes.
-    #[cold]
-    fn next_gap_slowly(&mut self) -> Result<u64, GolombError> {
-        let zeros = self.bits.take_zeros().ok_or(GolombError::Truncated)?;
-        let code = &self.code;
-        let mut remainder = self.bits.take(code.short_bits).ok_or(GolombError::Truncated)?;
-        if remainder >= code.short_below {
-            let last = self.bits.take(1).ok_or(GolombError::Truncated)?;
-            remainder = (remainder << 1 | last) - code.short_below;
-        }
-        // Far above any universe, and far from overflowing.
-        Ok(zeros.saturating_mul(code.parameter).min(2 * UNIVERSE_MAX) + remainder)
+/// [`GapReader::next_gap`] for quotients and bits that do not stand in one window, and at the end of the bytes. By
+/// value, so that a reader stays in registers while this is not called.
+#[cold]
+fn next_gap_slowly(mut bits: BitReader<'_>, code: GolombCode) -> Result<(u64, BitReader<'_>), GolombError> {
+    let zeros = bits.take_zeros().ok_or(GolombError::Truncated)?;
+    let mut remainder = bits.take(code.short_bits).ok_or(GolombError::Truncated)?;
+    if remainder >= code.short_below {
+        let last = bits.take(1).ok_or(GolombError::Truncated)?;
+        remainder = (remainder << 1 | last) - code.short_below;
     }
+    // Far above any universe, and far from overflowing.
+    Ok((zeros.saturating_mul(code.parameter).min(2 * UNIVERSE_MAX) + remainder, bits))
 }
 
 /// ln 2 in units of 1/[`SCALE`].

@@ -50,20 +50,22 @@ fn what_was_encoded_is_decoded_and_nothing_else_is() {
 #[test]
 fn harmed_bytes_are_refused_or_read_as_what_they_say() {
     let list = random(1);
-    for bytes in [list.encode(), Delta::between(&list, &random(2)).unwrap().encode()] {
+    let delta = Delta::between(&list, &random(2)).unwrap();
+    for bytes in [list.encode(), delta.encode()] {
         for length in 0..bytes.len() {
             assert!(StatusMessage::decode(&bytes[..length]).is_err());
         }
         for bit in 0..bytes.len() * 8 {
             let mut harmed = bytes.clone();
             harmed[bit / 8] ^= 0x80 >> (bit % 8);
-            if let Ok(message) = StatusMessage::decode(&harmed) {
-                let again = message.encode();
-                let lost_a_key = again.len() < harmed.len();
-                assert!(again == harmed || lost_a_key, "one message, one encoding");
-                if let StatusMessage::Delta(delta) = message {
-                    assert!(list.apply(&[delta]).is_err() || bytes[..80] != harmed[..80]);
-                }
+            let Ok(message) = StatusMessage::decode(&harmed) else { continue };
+            let again = message.encode();
+            let has_unknown_key = again.len() < harmed.len();
+            assert!(again == harmed || has_unknown_key, "one message, one encoding");
+            if let StatusMessage::Delta(other) = message {
+                // A head may say another time or cover; edits and counts are held by the digest.
+                let same_edits = other.edits == delta.edits && other.digest == delta.digest;
+                assert!(list.apply(&[other]).is_err() || same_edits);
             }
         }
     }

@@ -1,8 +1,8 @@
 //! Sizes that docs and design promise, against the entropy floor: lg of the ways to part the cards by reason. At full
 //! scale in release builds; debug builds, which are slow, take a tenth of the cards.
 
-use super::build::StatusSets;
 use super::delta::Delta;
+use super::reason::{SetMeaning, SetNumber};
 use super::testing::{Lcg, floor_bits, head, random_sets};
 use crate::card_record::CardStanding;
 use crate::cose::Unsigned;
@@ -41,10 +41,10 @@ fn a_delta_is_near_the_entropy() {
     let before = random_sets(&mut random, CARDS, &mix(CARDS / 1_000));
     let from = before.to_list(head(1, CARDS)).unwrap();
     let shares = mix(changes);
-    let mut after: StatusSets = before;
+    let mut after = before;
     for (number, count) in shares {
-        let number = super::reason::SetNumber::new(number).unwrap();
-        let super::reason::SetMeaning::Cards(standing) = number.meaning() else {
+        let number = SetNumber::new(number).unwrap();
+        let SetMeaning::Cards(standing) = number.meaning() else {
             continue;
         };
         let mut left = count;
