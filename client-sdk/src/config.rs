@@ -1,0 +1,129 @@
+//! What an application decides when it opens a wallet or a terminal, and the opening of the two stores that both have.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bhyt_platform::cache_kv::{CacheOpening, open_or_set_aside, replace_damaged};
+use bhyt_platform::clock::{Clock, SystemClock};
+use bhyt_platform::entropy::{Entropy, OsEntropy};
+use bhyt_platform::files::create_private_folder;
+use bhyt_platform::kv::{Kv, StoreError};
+use bhyt_platform::own_kv::OwnKv;
+use bhyt_platform::sled_kv::{SledKv, SledOptions};
+
+use crate::error::SdkError;
+use crate::keys::{DeviceKeys, KeyFiles, Missing, store_key};
+use crate::vault::Vault;
+
+/// Where a device keeps its data, and what it takes from the application.
+#[derive(Clone, Debug)]
+pub struct Config {
+    data: PathBuf,
+    keys: Option<DeviceKeys>,
+    clock: Arc<dyn Clock>,
+    entropy: Option<Arc<dyn Entropy>>,
+}
+
+impl Config {
+    /// Everything in the folder `data`, made when it is not there; key files in `data/keys`, the system's clock and
+    /// random source.
+    pub fn new(data: &Path) -> Self {
+        Self { data: data.to_owned(), keys: None, clock: Arc::new(SystemClock), entropy: None }
+    }
+
+    /// Keys of the application's own, instead of key files.
+    #[must_use]
+    pub fn with_keys(mut self, keys: DeviceKeys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// Another clock, for tests.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Another random source, for tests. Keys are drawn from it.
+    #[must_use]
+    pub fn with_entropy(mut self, entropy: Arc<dyn Entropy>) -> Self {
+        self.entropy = Some(entropy);
+        self
+    }
+}
+
+/// Which of the two facades opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Phone,
+    Terminal,
+}
+
+/// What both facades stand on.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pub(crate) data: PathBuf,
+    pub(crate) keys: DeviceKeys,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) entropy: Arc<dyn Entropy>,
+    pub(crate) vault: Vault,
+    pub(crate) own: Arc<dyn Kv>,
+    pub(crate) cache: Arc<dyn Kv>,
+}
+
+impl Ground {
+    /// Opens stores and keys. A damaged cache is set aside; a damaged own store mends itself from its journal or is an
+    /// error, and nothing is removed.
+    pub(crate) fn open(config: Config, kind: Kind) -> Result<Self, SdkError> {
+        let entropy = match config.entropy {
+            Some(entropy) => entropy,
+            None => Arc::new(OsEntropy::open().map_err(SdkError::system)?),
+        };
+        let data = config.data;
+        create_private_folder(&data)?;
+        let own_folder = data.join(OWN_FOLDER);
+        // Data without its key is a lost key, not a new device.
+        let missing = if own_folder.exists() { Missing::Refuse } else { Missing::Make };
+        let keys_folder = data.join(KEYS_FOLDER);
+        let keys = match (config.keys, kind) {
+            (Some(keys), _) => keys,
+            (None, Kind::Phone) => KeyFiles::of_phone(&keys_folder, missing, entropy.as_ref())?,
+            (None, Kind::Terminal) => KeyFiles::of_terminal(&keys_folder, missing, entropy.as_ref())?,
+        };
+        let vault = Vault::new(&store_key(&keys)?, entropy.clone());
+        let (own, recovery) = OwnKv::open(&own_folder, SledOptions::default())?;
+        tracing::debug!(?recovery, "own store open");
+        let cache = open_cache(&data.join(CACHE_FOLDER))?;
+        let (own, cache) = (Arc::new(own), Arc::new(cache));
+        Ok(Self { data, keys, clock: config.clock, entropy, vault, own, cache })
+    }
+}
+
+/// Opens the cache and looks at every value once: small enough, and damage shows here and not at the counter.
+fn open_cache(folder: &Path) -> Result<SledKv, SdkError> {
+    let options = SledOptions::default();
+    let (cache, opening) = open_or_set_aside(folder, options)?;
+    log_opening(&opening);
+    match cache.verify() {
+        Ok(_) => Ok(cache),
+        Err(why @ StoreError::Corrupt { .. }) => {
+            drop(cache);
+            let (cache, opening) = replace_damaged(folder, options, why)?;
+            log_opening(&opening);
+            Ok(cache)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn log_opening(opening: &CacheOpening) {
+    if let CacheOpening::SetAside { moved_to, why } = opening {
+        let why: &dyn std::error::Error = why;
+        tracing::warn!(moved_to = %moved_to.display(), why, "damaged cache set aside; it is fetched again");
+    }
+}
+
+const KEYS_FOLDER: &str = "keys";
+const OWN_FOLDER: &str = "own";
+const CACHE_FOLDER: &str = "cache";

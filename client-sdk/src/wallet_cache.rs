@@ -1,0 +1,294 @@
+//! The phone's cache: records, cursor and credentials of each member, sealed under the member's key for the place they
+//! stand at. Everything here can be fetched again.
+//!
+//! Promises: what is read is what one head signs. Pages beyond the cursor do not count, so an update that needs several
+//! commits writes its pages first and the cursor last, and is seen whole or not at all. A feed that is read again from
+//! its beginning is written beside the old one, under the next generation, and takes its place with the cursor.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bhyt_core::codec;
+use bhyt_core::feed::{FeedHead, FeedPage, FeedState};
+use bhyt_core::ids::MemberId;
+use bhyt_core::limits::BATCH_KEYS_MAX;
+use bhyt_core::record::{Content, Record, RecordKind, Seq};
+use bhyt_core::seal::SealKey;
+use bhyt_core::sync::wallet::MemberUpdate;
+use bhyt_platform::kv::{Batch, Kv};
+
+use crate::stored::{
+    PROGRESS_KEY, StoredCredentials, StoredCursor, StoredError, StoredPage, StoredProgress, put, read,
+};
+use crate::vault::Vault;
+
+/// The cache's store and what seals into it.
+#[derive(Debug)]
+pub(crate) struct WalletCache {
+    store: Arc<dyn Kv>,
+    vault: Vault,
+}
+
+/// One member as the cache holds it.
+#[derive(Clone, Debug)]
+pub(crate) struct CachedMember {
+    pub(crate) feed: FeedState,
+    pub(crate) cards: CardRecords,
+    pub(crate) credentials: Vec<Vec<u8>>,
+    generation: Option<u32>,
+    last_page: Option<FeedPage>,
+}
+
+impl CachedMember {
+    /// Nothing cached; `mark` is the furthest head ever verified.
+    pub(crate) fn empty(member: MemberId, mark: Option<FeedHead>) -> Self {
+        Self {
+            feed: mark.map_or_else(|| FeedState::new(member), FeedState::from_mark),
+            cards: CardRecords::default(),
+            credentials: Vec::new(),
+            generation: None,
+            last_page: None,
+        }
+    }
+
+    /// The same records for showing, and a feed that is to be read again from its beginning up to `mark` and beyond.
+    pub(crate) fn reread_from(mut self, mark: FeedHead) -> Self {
+        self.feed = FeedState::from_mark(mark);
+        self
+    }
+}
+
+/// The latest revision of each record of kind Card, by the record's name.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CardRecords {
+    records: BTreeMap<Seq, Record>,
+}
+
+impl CardRecords {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Record> {
+        self.records.values()
+    }
+
+    fn take(&mut self, page: &FeedPage) {
+        for (_, record) in page.records().filter(|(_, record)| record.kind == RecordKind::Card) {
+            match record.content {
+                Content::Body(_) => self.records.insert(record.first_seq, record.clone()),
+                Content::Tombstone => self.records.remove(&record.first_seq),
+            };
+        }
+    }
+}
+
+impl WalletCache {
+    pub(crate) fn new(store: Arc<dyn Kv>, vault: Vault) -> Self {
+        Self { store, vault }
+    }
+
+    /// What is cached of `member`; `None` when there is nothing. Removes what an interrupted update left.
+    pub(crate) fn load(&self, member: MemberId, key: &SealKey) -> Result<Option<CachedMember>, StoredError> {
+        let Some(cursor) = self.read_sealed::<StoredCursor>(key, &cursor_key(member))? else {
+            self.sweep(member, None, |_, _| Ok(()))?;
+            return Ok(None);
+        };
+        let mut pages = Vec::new();
+        self.sweep(member, Some(&cursor), |place, sealed| {
+            let stored: StoredPage = codec::decode(&key.open(place, sealed)?)?;
+            pages.push(stored.page);
+            Ok(())
+        })?;
+        let feed = FeedState::from_store(cursor.head, &pages).map_err(|_| StoredError::Parts)?;
+        let credentials = self.read_sealed::<StoredCredentials>(key, &credentials_key(member))?;
+        let mut cards = CardRecords::default();
+        pages.iter().for_each(|page| cards.take(page));
+        Ok(Some(CachedMember {
+            feed,
+            cards,
+            credentials: credentials.map(|held| held.credentials).unwrap_or_default(),
+            generation: Some(cursor.generation),
+            last_page: pages.into_iter().next_back(),
+        }))
+    }
+
+    /// Keeps new records and the cursor over them. What is returned stands in the store when this returns.
+    pub(crate) fn commit_update(
+        &self,
+        key: &SealKey,
+        held: &CachedMember,
+        update: &MemberUpdate,
+    ) -> Result<CachedMember, StoredError> {
+        let mut next = CachedMember { feed: update.feed.clone(), ..held.clone() };
+        if held.feed.next_seq() == Seq(0) {
+            next.generation = Some(held.generation.map_or(0, |old| old.saturating_add(1)));
+            next.cards = CardRecords::default();
+            next.last_page = None;
+        }
+        let generation = next.generation.unwrap_or_default();
+        let (joined, runs) = join(next.last_page.as_ref(), &update.pages);
+        let (early, last) = runs.split_at(runs.len().saturating_sub(PAGES_PER_BATCH));
+        for pages in early.chunks(PAGES_PER_BATCH) {
+            let mut batch = Batch::new();
+            self.put_pages(&mut batch, key, update.member, generation, pages)?;
+            self.store.commit(batch)?;
+        }
+        let mut batch = Batch::new();
+        self.put_pages(&mut batch, key, update.member, generation, last)?;
+        // A page that was there already changes only together with the cursor.
+        self.put_pages(&mut batch, key, update.member, generation, joined.as_slice())?;
+        let cursor = StoredCursor {
+            generation,
+            head: *update.head.claims(),
+            signed_head: update.head.bytes().to_vec(),
+        };
+        self.put_sealed(&mut batch, key, &cursor_key(update.member), &cursor)?;
+        self.store.commit(batch)?;
+        update.pages.iter().for_each(|page| next.cards.take(page));
+        next.last_page = runs.last().cloned().or(joined).or(next.last_page);
+        if next.generation != held.generation {
+            self.sweep(update.member, Some(&cursor), |_, _| Ok(()))?;
+        }
+        Ok(next)
+    }
+
+    /// Keeps the credentials of a member in place of those before.
+    pub(crate) fn keep_credentials(
+        &self,
+        member: MemberId,
+        key: &SealKey,
+        credentials: Vec<Vec<u8>>,
+    ) -> Result<(), StoredError> {
+        let mut batch = Batch::new();
+        let held = StoredCredentials { credentials };
+        self.put_sealed(&mut batch, key, &credentials_key(member), &held)?;
+        Ok(self.store.commit(batch)?)
+    }
+
+    /// Removes everything of a member.
+    pub(crate) fn remove_member(&self, member: MemberId) -> Result<(), StoredError> {
+        let mut batch = Batch::new();
+        batch.delete(&cursor_key(member))?;
+        batch.delete(&credentials_key(member))?;
+        self.store.commit(batch)?;
+        self.sweep(member, None, |_, _| Ok(()))
+    }
+
+    /// Removes what is cached of members that this phone no longer holds.
+    pub(crate) fn remove_others(&self, held: &[MemberId]) -> Result<(), StoredError> {
+        for tag in [CURSOR_TAG, CREDENTIALS_TAG] {
+            let found = self.store.scan(&[tag], None, BATCH_KEYS_MAX)?;
+            let members = found.iter().filter_map(|(key, _)| key.get(1..)?.try_into().ok());
+            for member in members.map(MemberId).filter(|member| !held.contains(member)) {
+                self.remove_member(member)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// How the last syncs went.
+    pub(crate) fn progress(&self) -> Result<StoredProgress, StoredError> {
+        Ok(read(self.store.as_ref(), PROGRESS_KEY)?.unwrap_or_default())
+    }
+
+    /// Keeps how a sync went.
+    pub(crate) fn keep_progress(&self, progress: &StoredProgress) -> Result<(), StoredError> {
+        let mut batch = Batch::new();
+        put(&mut batch, PROGRESS_KEY, progress)?;
+        Ok(self.store.commit(batch)?)
+    }
+
+    /// Visits the pages that the cursor speaks of, in order, and removes the others.
+    fn sweep(
+        &self,
+        member: MemberId,
+        cursor: Option<&StoredCursor>,
+        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoredError>,
+    ) -> Result<(), StoredError> {
+        let counted = cursor.map(|cursor| {
+            let end = Seq(cursor.head.extent.size);
+            page_key(member, cursor.generation, Seq(0))..page_key(member, cursor.generation, end)
+        });
+        let prefix = [&[PAGE_TAG], member.0.as_slice()].concat();
+        let mut after: Option<Vec<u8>> = None;
+        loop {
+            let found = self.store.scan(&prefix, after.as_deref(), PAGES_PER_BATCH)?;
+            let mut batch = Batch::new();
+            for (place, sealed) in &found {
+                match &counted {
+                    Some(counted) if counted.contains(place) => visit(place, sealed)?,
+                    _ => batch.delete(place)?,
+                }
+            }
+            if !batch.is_empty() {
+                self.store.commit(batch)?;
+            }
+            match found.into_iter().next_back() {
+                Some((place, _)) => after = Some(place),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    fn put_pages(
+        &self,
+        batch: &mut Batch,
+        key: &SealKey,
+        member: MemberId,
+        generation: u32,
+        pages: &[FeedPage],
+    ) -> Result<(), StoredError> {
+        for page in pages {
+            let place = page_key(member, generation, page.first_seq());
+            self.put_sealed(batch, key, &place, &StoredPage { page: page.clone() })?;
+        }
+        Ok(())
+    }
+
+    fn read_sealed<T: codec::Schema>(&self, key: &SealKey, place: &[u8]) -> Result<Option<T>, StoredError> {
+        let Some(sealed) = self.store.get(place)? else { return Ok(None) };
+        Ok(Some(codec::decode(&key.open(place, &sealed)?)?))
+    }
+
+    fn put_sealed<T: codec::Schema>(
+        &self,
+        batch: &mut Batch,
+        key: &SealKey,
+        place: &[u8],
+        value: &T,
+    ) -> Result<(), StoredError> {
+        let sealed = self.vault.seal(key, place, &codec::encode(value)?);
+        Ok(batch.put(place, &sealed)?)
+    }
+}
+
+/// The news of the open page joined to it where it fits, and the runs that are pages of their own.
+fn join<'a>(last: Option<&FeedPage>, runs: &'a [FeedPage]) -> (Option<FeedPage>, &'a [FeedPage]) {
+    if let (Some(last), Some((first, rest))) = (last, runs.split_first()) {
+        let mut joined = last.clone();
+        if joined.absorb(first).is_ok() {
+            return (Some(joined), rest);
+        }
+    }
+    (None, runs)
+}
+
+fn cursor_key(member: MemberId) -> Vec<u8> {
+    [&[CURSOR_TAG], member.0.as_slice()].concat()
+}
+
+fn credentials_key(member: MemberId) -> Vec<u8> {
+    [&[CREDENTIALS_TAG], member.0.as_slice()].concat()
+}
+
+fn page_prefix(member: MemberId, generation: u32) -> Vec<u8> {
+    [&[PAGE_TAG], member.0.as_slice(), &generation.to_be_bytes()].concat()
+}
+
+fn page_key(member: MemberId, generation: u32, first_seq: Seq) -> Vec<u8> {
+    [page_prefix(member, generation).as_slice(), &first_seq.0.to_be_bytes()].concat()
+}
+
+const PAGE_TAG: u8 = b'p';
+const CURSOR_TAG: u8 = b'c';
+const CREDENTIALS_TAG: u8 = b'd';
+/// Pages in one commit: at 16 kB each these are 2 MB.
+const PAGES_PER_BATCH: usize = 128;
+const _: () = assert!(PAGES_PER_BATCH + 2 <= BATCH_KEYS_MAX);

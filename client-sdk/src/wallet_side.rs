@@ -1,0 +1,139 @@
+//! The phone's part of a conversation: its session's effects go into the wallet's stores, and activation.
+
+use bhyt_core::cose::Verified;
+use bhyt_core::feed::FeedFault;
+use bhyt_core::ids::MemberId;
+use bhyt_core::presentation::UnsignedProof;
+use bhyt_core::sync::messages::{Activate, Follow, ProofBytes, Refusal, Reply, Request};
+use bhyt_core::sync::wallet::{SyncFault, WalletSession};
+use bhyt_core::trust::{self, TrustBundle, TrustError};
+use bhyt_platform::entropy::make_bytes;
+
+use crate::engine::{Broken, Engine, Side, SyncReport};
+use crate::error::{Refused, SdkError};
+use crate::events::{Event, EventListener};
+use crate::host::blocking;
+use crate::keys::DeviceKeys;
+use crate::link::{Conversation, close};
+use crate::stored::StoredProgress;
+use crate::wallet::Activation;
+use crate::wallet_store::{Change, WalletStore};
+
+impl Side for WalletStore {
+    type Session = WalletSession;
+
+    fn session(&self, keys: &DeviceKeys) -> Result<WalletSession, SdkError> {
+        self.make_session(keys.presentation.public_key()?)
+    }
+
+    fn request(session: &mut WalletSession, follow: Follow) -> Request {
+        session.request(follow)
+    }
+
+    fn outcome(session: &WalletSession) -> Option<Result<(), Refusal>> {
+        session.outcome()
+    }
+
+    fn take(
+        &self,
+        session: &mut WalletSession,
+        reply: Reply,
+        report: &mut SyncReport,
+        listener: &dyn EventListener,
+    ) -> Result<(), Broken> {
+        if let Reply::Feed(feed) = &reply {
+            report.received += feed.pages.iter().map(|page| page.count() as u64).sum::<u64>();
+            listener.on_event(Event::Progress { received: report.received, total: None });
+        }
+        let effects = session.handle(reply).map_err(|fault| match fault {
+            // Read again from the beginning: either the records here are damaged, or a fork shows itself as one.
+            SyncFault::Feed { member, fault: FeedFault::RootMismatch { .. } } => {
+                self.reread(member);
+                Broken::AskAgain(fault.into())
+            }
+            fault => Broken::Error(fault.into()),
+        })?;
+        for effect in effects {
+            let Some(change) = self.apply(effect)? else { continue };
+            report.changes += 1;
+            listener.on_event(match change {
+                Change::Trust => Event::TrustChanged { version: session.trust().claims().version },
+                Change::Records(member) => Event::RecordsChanged { member },
+                Change::Credentials(member) => Event::CredentialsChanged { member },
+                Change::Removed(member) => Event::MemberRemoved { member },
+            });
+        }
+        Ok(())
+    }
+
+    fn server(&self) -> Option<(String, Verified<TrustBundle>)> {
+        let held = self.held();
+        Some((held.server.clone()?, held.trust.clone()?))
+    }
+
+    fn progress(&self) -> StoredProgress {
+        self.held().progress
+    }
+
+    fn keep_progress(&self, progress: StoredProgress) -> Result<(), SdkError> {
+        self.put_progress(progress)
+    }
+}
+
+impl Engine<WalletStore> {
+    /// Asks for a member with a one-time code, and takes it in.
+    pub(crate) async fn activate(&self, asked: Activation) -> Result<MemberId, SdkError> {
+        if asked.alias.len() > ALIAS_BYTES_MAX || asked.code.len() > CODE_BYTES_MAX {
+            return Err(SdkError::Refused { why: Refused::Code });
+        }
+        let trust = newest_trust(self.side.held().trust.as_ref(), &asked.trust)?;
+        let key = self.keys.transport.transport_key()?;
+        let request = Request::Activate(Activate {
+            alias: asked.alias,
+            code: asked.code,
+            presentation_key: self.keys.presentation.public_key()?,
+            possession: self.prove_possession(key.public_key().as_bytes())?,
+        });
+        let link = self.dialer.dial(&asked.server, trust.claims(), &key).await?;
+        let _turn = self.turn.lock().await;
+        let mut conversation = Conversation::begin(&link.connection, &request).await?;
+        let member = match conversation.next().await? {
+            Reply::Activated(member) => member,
+            Reply::Refused(refusal) => return Err(refusal.into()),
+            _ => return Err(SdkError::untrusted(SyncFault::Unexpected)),
+        };
+        let now = self.clock.now();
+        blocking(|| self.side.add_member(member, &trust, &asked.server, now))?;
+        close(&link.connection);
+        Ok(member)
+    }
+
+    fn prove_possession(&self, transport_key: &[u8]) -> Result<ProofBytes, SdkError> {
+        let proof = UnsignedProof {
+            time: self.clock.now(),
+            nonce: make_bytes(self.entropy.as_ref()),
+            challenge: None,
+        };
+        let to_be_signed = proof.to_be_signed(transport_key);
+        let signature = blocking(|| self.keys.presentation.sign(&to_be_signed))?;
+        Ok(ProofBytes::from(&proof.seal(signature)))
+    }
+}
+
+/// The newer of the bundle in hand and the one given. A given one that does not follow the one in hand is refused: it
+/// belongs to another server, or somebody made it up.
+pub(crate) fn newest_trust(
+    held: Option<&Verified<TrustBundle>>,
+    given: &[u8],
+) -> Result<Verified<TrustBundle>, SdkError> {
+    let Some(held) = held else { return Ok(trust::anchor(given)?) };
+    match trust::accept(held, given) {
+        Ok(Some(newer)) => Ok(newer),
+        Ok(None) | Err(TrustError::Rollback { .. }) => Ok(held.clone()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Bounds of the request; see [`Activate`].
+const ALIAS_BYTES_MAX: usize = 32;
+const CODE_BYTES_MAX: usize = 64;

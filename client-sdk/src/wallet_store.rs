@@ -1,0 +1,226 @@
+//! Everything a phone holds, in memory and in its two stores, always in step: what a session hands over is made durable
+//! here, one effect at a time, and only then shown.
+//!
+//! Promises: reading waits for no disk and no network; a phone that dies at any commit shows what it showed before or
+//! what it was to show after, and its next sync mends the rest. A cache that cannot be read is dropped and fetched again;
+//! the marks in the own store still know how far each feed had been.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use bhyt_core::cose::Verified;
+use bhyt_core::feed::FeedPage;
+use bhyt_core::ids::MemberId;
+use bhyt_core::keys::PublicKey;
+use bhyt_core::limits::WALLET_MEMBERS_MAX;
+use bhyt_core::record::Seq;
+use bhyt_core::seal::SealKey;
+use bhyt_core::sync::wallet::{Effect, MemberState, MemberUpdate, WalletSession};
+use bhyt_core::time::UnixSeconds;
+use bhyt_core::trust::TrustBundle;
+use bhyt_platform::kv::Kv;
+
+use crate::error::SdkError;
+use crate::stored::{StoredError, StoredProgress};
+use crate::vault::Vault;
+use crate::wallet_cache::{CachedMember, WalletCache};
+use crate::wallet_own::{OwnMember, WalletOwn};
+
+/// The stores and what is read from them.
+#[derive(Debug)]
+pub(crate) struct WalletStore {
+    own: WalletOwn,
+    cache: WalletCache,
+    held: RwLock<Held>,
+}
+
+/// What is shown.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Held {
+    pub(crate) trust: Option<Verified<TrustBundle>>,
+    pub(crate) server: Option<String>,
+    pub(crate) members: BTreeMap<MemberId, HeldMember>,
+    pub(crate) progress: StoredProgress,
+}
+
+/// One member.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldMember {
+    key: SealKey,
+    pub(crate) cached: CachedMember,
+}
+
+/// What an effect changed, for whoever watches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    Trust,
+    Records(MemberId),
+    Credentials(MemberId),
+    Removed(MemberId),
+}
+
+impl WalletStore {
+    /// Reads both stores. Damage of the cache itself is an error, for the caller to set it aside; anything in it that
+    /// does not open, decode or fit together is dropped here.
+    pub(crate) fn open(own: Arc<dyn Kv>, cache: Arc<dyn Kv>, vault: Vault) -> Result<Self, SdkError> {
+        let own = WalletOwn::new(own, vault.clone());
+        let cache = WalletCache::new(cache, vault);
+        let owned = own.members()?;
+        cache.remove_others(&owned.keys().copied().collect::<Vec<_>>())?;
+        let mut members = BTreeMap::new();
+        for (id, member) in owned {
+            let cached = load_member(&cache, id, &member)?;
+            members.insert(id, HeldMember { key: member.key, cached });
+        }
+        let progress = match cache.progress() {
+            Ok(progress) => progress,
+            Err(StoredError::Store(error)) => return Err(error.into()),
+            Err(_) => StoredProgress::default(),
+        };
+        let held = Held { trust: own.trust()?, server: own.server()?, members, progress };
+        Ok(Self { own, cache, held: RwLock::new(held) })
+    }
+
+    /// What is held now.
+    pub(crate) fn held(&self) -> RwLockReadGuard<'_, Held> {
+        // A panic while writing leaves the last whole value: each write is one assignment.
+        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A session over what is held, for the holder of `presentation_key`.
+    pub(crate) fn make_session(&self, presentation_key: PublicKey) -> Result<WalletSession, SdkError> {
+        let held = self.held();
+        let trust = held.trust.clone().ok_or(SdkError::NotActivated)?;
+        if held.members.is_empty() {
+            return Err(SdkError::NotActivated);
+        }
+        let state = |member: &HeldMember| MemberState {
+            feed: member.cached.feed.clone(),
+            credentials: member.cached.credentials.clone(),
+            presentation_key,
+        };
+        let members = held.members.iter().map(|(id, member)| (*id, state(member)));
+        Ok(WalletSession::new(trust, members.collect()))
+    }
+
+    /// Takes in a member that the server has just given to this device.
+    pub(crate) fn add_member(
+        &self,
+        member: MemberId,
+        trust: &Verified<TrustBundle>,
+        server: &str,
+        now: UnixSeconds,
+    ) -> Result<(), SdkError> {
+        let known = self.held().members.contains_key(&member);
+        if !known && self.held().members.len() >= WALLET_MEMBERS_MAX {
+            return Err(SdkError::system(FamilyTooLarge { limit: WALLET_MEMBERS_MAX }));
+        }
+        let key = self.own.add_member(member, trust, server, now)?;
+        let mut held = self.held_mut();
+        held.trust = Some(trust.clone());
+        held.server = Some(server.to_owned());
+        let cached = CachedMember::empty(member, None);
+        held.members.entry(member).or_insert(HeldMember { key, cached });
+        Ok(())
+    }
+
+    /// Makes one effect of a session durable, and then visible.
+    pub(crate) fn apply(&self, effect: Effect) -> Result<Option<Change>, SdkError> {
+        match effect {
+            Effect::TakeTrust(trust) => {
+                self.own.keep_trust(&trust)?;
+                self.held_mut().trust = Some(trust);
+                Ok(Some(Change::Trust))
+            }
+            Effect::Commit(update) => self.commit(&update),
+            Effect::Credentials { member, credentials } => {
+                let Some(held) = self.member(member) else { return Ok(None) };
+                let bytes: Vec<_> = credentials.iter().map(|card| card.bytes().to_vec()).collect();
+                self.cache.keep_credentials(member, &held.key, bytes.clone())?;
+                if let Some(held) = self.held_mut().members.get_mut(&member) {
+                    held.cached.credentials = bytes;
+                }
+                Ok(Some(Change::Credentials(member)))
+            }
+            Effect::Wipe(member) => {
+                self.own.remove_member(member)?;
+                self.held_mut().members.remove(&member);
+                self.cache.remove_member(member)?;
+                Ok(Some(Change::Removed(member)))
+            }
+        }
+    }
+
+    /// Keeps how a sync went.
+    pub(crate) fn put_progress(&self, progress: StoredProgress) -> Result<(), SdkError> {
+        if self.held().progress != progress {
+            self.cache.keep_progress(&progress)?;
+            self.held_mut().progress = progress;
+        }
+        Ok(())
+    }
+
+    /// Forgets the feed of a member whose records do not follow on: all of it is read again up to the mark and beyond,
+    /// and shown as it was meanwhile.
+    pub(crate) fn reread(&self, member: MemberId) {
+        if let Some(held) = self.held_mut().members.get_mut(&member)
+            && let Some(mark) = held.cached.feed.mark().copied()
+        {
+            held.cached = held.cached.clone().reread_from(mark);
+        }
+    }
+
+    /// The mark in the own store comes first: from then on no older head is taken, whatever becomes of the cache.
+    fn commit(&self, update: &MemberUpdate) -> Result<Option<Change>, SdkError> {
+        let Some(held) = self.member(update.member) else { return Ok(None) };
+        let head = update.head.claims();
+        // Another conversation may have moved on since this one began.
+        let from = update.pages.first().map_or(Seq(head.extent.size), FeedPage::first_seq);
+        if from != held.cached.feed.next_seq() {
+            return Ok(None);
+        }
+        if held.cached.feed.mark() != Some(head) {
+            self.own.keep_mark(head)?;
+        }
+        let cached = self.cache.commit_update(&held.key, &held.cached, update)?;
+        if let Some(held) = self.held_mut().members.get_mut(&update.member) {
+            held.cached = cached;
+        }
+        Ok(Some(Change::Records(update.member)))
+    }
+
+    fn member(&self, member: MemberId) -> Option<HeldMember> {
+        self.held().members.get(&member).cloned()
+    }
+
+    fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
+        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What the cache has of a member, judged by the mark.
+fn load_member(cache: &WalletCache, id: MemberId, member: &OwnMember) -> Result<CachedMember, SdkError> {
+    let loaded = match cache.load(id, &member.key) {
+        Ok(loaded) => loaded,
+        Err(StoredError::Store(error)) => return Err(error.into()),
+        Err(error) => {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(%id, error, "cached records dropped; they are fetched again");
+            cache.remove_member(id)?;
+            None
+        }
+    };
+    Ok(match (loaded, member.mark) {
+        (None, mark) => CachedMember::empty(id, mark),
+        // The mark went ahead, and the phone died before its records came in: the feed must lead through the mark.
+        (Some(cached), Some(mark)) if cached.feed.mark() != Some(&mark) => cached.reread_from(mark),
+        (Some(cached), _) => cached,
+    })
+}
+
+/// More members than one phone holds.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("this phone holds {limit} members already")]
+struct FamilyTooLarge {
+    limit: usize,
+}
