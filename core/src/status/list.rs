@@ -158,6 +158,29 @@ pub struct StatusHead {
 pub(super) type Sets = BTreeMap<SetNumber, CompressedSet>;
 
 /// A status list.
+///
+/// ```
+/// use bhyt_core::card_record::CardStanding;
+/// use bhyt_core::ids::StatusIndex;
+/// use bhyt_core::status::{Coverage, StatusVersion, build::StatusSets, delta::Delta, list::{Covers, StatusHead}};
+/// use bhyt_core::time::UnixSeconds;
+///
+/// let head = |number, at| StatusHead {
+///     version: StatusVersion { epoch: 1, number },
+///     time: UnixSeconds(at),
+///     covers: Covers::new(65_536, UnixSeconds(at), Vec::new()).unwrap(),
+/// };
+/// let mut sets = StatusSets::default();
+/// sets.set_standing(StatusIndex(7), CardStanding::Held);
+/// let monday = sets.to_list(head(1, 1_000))?;
+/// sets.set_standing(StatusIndex(7), CardStanding::Withdrawn);
+/// let delta = Delta::between(&monday, &sets.to_list(head(2, 2_000))?)?;
+///
+/// let tuesday = monday.apply(&[delta])?;
+/// assert!(tuesday.lookup(StatusIndex(7)).withdrawn);
+/// assert_eq!(tuesday.coverage(StatusIndex(70_000), UnixSeconds(2_000)), Coverage::NotCovered);
+/// # Ok::<(), bhyt_core::status::list::StatusError>(())
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct StatusList {
     head: StatusHead,
