@@ -1,1 +1,16 @@
-//! (being written)
+//! The SDK's reference program: a member's wallet on the command line. It shows how an application uses
+//! [`bhyt_sdk::Wallet`], and is what tests and the demo drive.
+//!
+//! [`run`] is the whole program: `main` parses, builds the parts and calls it; tests call it with parts of their own.
+
+mod cli;
+mod draw;
+mod exit;
+mod json;
+mod run;
+mod text;
+
+pub use cli::{Cli, Command};
+pub use draw::{draw_png, draw_svg, draw_terminal};
+pub use exit::{Exit, WalletError};
+pub use run::{Output, Parts, run};

@@ -1,0 +1,109 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+/// A member's wallet: keeps health-insurance cards, shows them offline.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bhyt-wallet", version, after_help = HELP_END)]
+pub struct Cli {
+    /// Folder of this phone's data; made when it is not there.
+    #[arg(long, global = true, value_name = "DIR", default_value = "./phone")]
+    pub data: PathBuf,
+    /// Print JSON instead of text: one object, or one a line.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the wallet can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Take a member onto this phone with a one-time code, and sync.
+    Activate {
+        /// Host and port of the server.
+        #[arg(long, value_name = "ADDR")]
+        server: String,
+        /// The trust bundle, from a hand that is trusted.
+        #[arg(long, value_name = "FILE")]
+        trust: PathBuf,
+        /// Mã số BHXH, personal number, or member id.
+        #[arg(long, value_name = "ID")]
+        member: String,
+        /// The one-time code from the agency.
+        #[arg(long, value_name = "CODE")]
+        code: String,
+    },
+    /// Bring everything up to date.
+    Sync {
+        /// Stay connected, and print what arrives, until interrupted.
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Show the cards.
+    Card {
+        /// Only this member (id as `status` prints it).
+        #[arg(long, value_name = "ID")]
+        member: Option<String>,
+    },
+    /// Show how up to date this phone is.
+    Status,
+    /// Show the code of a card: live, for a screen, or for paper.
+    Qr {
+        /// The card without a proof, for paper.
+        #[arg(long)]
+        print: bool,
+        /// Where to: a .png or .svg file, or - for the text that the code holds. Default: drawn in the terminal.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Whose card (id as `status` prints it); needed when the phone holds several members.
+        #[arg(long, value_name = "ID")]
+        member: Option<String>,
+    },
+}
+
+const HELP_END: &str = "\
+Examples:
+  bhyt-wallet --data ./phone activate --server 127.0.0.1:4433 --trust ./trust.cose --member 9900000017 --code CODE
+  bhyt-wallet --data ./phone sync --watch
+  bhyt-wallet --data ./phone card
+  bhyt-wallet --data ./phone qr                     drawn in the terminal
+  bhyt-wallet --data ./phone qr --out card.png      a live code as a picture
+  bhyt-wallet --data ./phone qr --print --out card.svg
+  bhyt-wallet --data ./phone qr --out - | bhyt-terminal --data ./desk verify -
+
+Logs are JSON on stderr and hold no personal data; BHYT_LOG sets their level (default: warn).
+
+Exit codes:
+  0    done
+  64   the command line is not understood
+  65   a file, or what was found, is not what it should be; nothing is activated, or there is no card
+  69   the server cannot be reached, or is busy
+  70   internal fault, or made by a newer version: update this program
+  74   reading or writing failed
+  75   the data folder is in use by another process
+  77   refused: by the server, or a key is locked
+  130  interrupted";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_example_parses() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+        let examples = HELP_END.lines().filter_map(|line| line.trim().strip_prefix("bhyt-wallet "));
+        let mut count = 0;
+        for example in examples {
+            let command = example.split(" | ").next().unwrap().split("   ").next().unwrap();
+            let arguments = ["bhyt-wallet"].into_iter().chain(command.split_whitespace());
+            assert!(Cli::try_parse_from(arguments).is_ok(), "{example}");
+            count += 1;
+        }
+        assert_eq!(count, 7);
+    }
+}

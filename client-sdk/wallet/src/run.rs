@@ -1,0 +1,218 @@
+//! The program: one command, done or given up at a signal.
+
+use std::future::Future;
+use std::io::{self, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bhyt_core::ids::MemberId;
+use bhyt_core::limits::TRUST_BYTES_MAX;
+use bhyt_platform::files::{FileAccess, read_bounded, write_atomic};
+use bhyt_sdk::{Activation, Config, Event, EventListener, QrMatrix, SdkError, Wallet};
+use serde_json::Value;
+
+use crate::cli::{Cli, Command};
+use crate::draw::{draw_png, draw_svg, draw_terminal};
+use crate::exit::WalletError;
+use crate::{json, text};
+
+/// What the program runs with.
+#[derive(Debug)]
+pub struct Parts {
+    /// What to do.
+    pub cli: Cli,
+    /// How the wallet is opened.
+    pub config: Config,
+    /// Where output goes.
+    pub out: Output,
+}
+
+/// A place for output that events may reach from another thread.
+#[derive(Clone)]
+pub struct Output(Arc<Mutex<dyn Write + Send>>);
+
+impl Output {
+    /// Writes to `out`.
+    pub fn new(out: impl Write + Send + 'static) -> Self {
+        Self(Arc::new(Mutex::new(out)))
+    }
+
+    fn write(&self, bytes: &[u8]) -> io::Result<()> {
+        let mut out = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        out.write_all(bytes)?;
+        out.flush()
+    }
+
+    fn line(&self, value: &Value) -> io::Result<()> {
+        self.write(format!("{value}\n").as_bytes())
+    }
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Output(…)")
+    }
+}
+
+/// Does what the command line asks. A signal (`shutdown`) ends what takes long, cleanly.
+///
+/// # Errors
+/// [`WalletError`], which names its exit code. It has been printed as JSON when that was asked for.
+pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(), WalletError> {
+    let Parts { cli, config, out } = parts;
+    let done = match Wallet::open(config) {
+        Ok(wallet) => {
+            let program = Program { wallet, out: out.clone(), json: cli.json };
+            let done = program.command(cli.command, shutdown).await;
+            program.wallet.close().await;
+            done
+        }
+        Err(error) => Err(error.into()),
+    };
+    if let (Err(error), true) = (&done, cli.json) {
+        out.line(&json::error(error))?;
+    }
+    done
+}
+
+struct Program {
+    wallet: Wallet,
+    out: Output,
+    json: bool,
+}
+
+impl Program {
+    async fn command(&self, command: Command, shutdown: impl Future<Output = ()>) -> Result<(), WalletError> {
+        match command {
+            Command::Activate { server, trust, member, code } => {
+                let trust = read_bounded(&trust, TRUST_BYTES_MAX)?;
+                let asked = Activation { server, trust, alias: member, code };
+                let member = or_interrupted(self.wallet.activate(asked), shutdown).await?;
+                self.show_cards(&[member])
+            }
+            Command::Sync { watch: false } => {
+                let report = or_interrupted(self.wallet.sync(), shutdown).await?;
+                Ok(self.print(|| text::report(report), || json::report(report))?)
+            }
+            Command::Sync { watch: true } => self.watch(shutdown).await,
+            Command::Card { member } => match member {
+                Some(member) => self.show_cards(&[self.named(&member)?]),
+                None => self.show_cards(&self.wallet.members()),
+            },
+            Command::Status => {
+                let status = self.wallet.status();
+                Ok(self.print(|| text::status(&status), || json::status(&status))?)
+            }
+            Command::Qr { print, out, member } => {
+                let member = match member {
+                    Some(member) => self.named(&member)?,
+                    None => self.only_member()?,
+                };
+                self.show_code(member, print, out.as_deref())
+            }
+        }
+    }
+
+    async fn watch(&self, shutdown: impl Future<Output = ()>) -> Result<(), WalletError> {
+        let printer = Printer { out: self.out.clone(), json: self.json };
+        self.wallet.watch(Arc::new(printer));
+        tokio::select! {
+            () = shutdown => Ok(()),
+            error = self.wallet.watch_ended() => Err(error.into()),
+        }
+    }
+
+    fn show_cards(&self, members: &[MemberId]) -> Result<(), WalletError> {
+        let cards = members
+            .iter()
+            .flat_map(|member| self.wallet.cards(*member).into_iter().map(move |card| (*member, card)));
+        let cards: Vec<_> = cards.collect();
+        if self.json {
+            let cards = cards.iter().map(|(member, card)| json::card(*member, card)).collect();
+            return Ok(self.out.line(&Value::Array(cards))?);
+        }
+        if cards.is_empty() {
+            return Err(SdkError::NotActivated.into());
+        }
+        let texts: Vec<_> = cards.iter().map(|(_, card)| text::card(card)).collect();
+        Ok(self.out.write(texts.join("\n").as_bytes())?)
+    }
+
+    fn show_code(&self, member: MemberId, print: bool, out: Option<&Path>) -> Result<(), WalletError> {
+        let (text, code) = if print {
+            let text = self.wallet.printed_text(member)?;
+            let code = QrMatrix::for_paper(&text)?;
+            (text, code)
+        } else {
+            let text = self.wallet.live_text(member)?;
+            let code = QrMatrix::for_screen(&text)?;
+            (text, code)
+        };
+        let Some(path) = out else {
+            if self.json {
+                let version = code.version();
+                let line = serde_json::json!({ "text": text, "version": version, "size": code.size() });
+                return Ok(self.out.line(&line)?);
+            }
+            return Ok(self.out.write(draw_terminal(&code).as_bytes())?);
+        };
+        if path == Path::new("-") {
+            return Ok(self.out.write(format!("{text}\n").as_bytes())?);
+        }
+        let bytes = match path.extension().and_then(|end| end.to_str()) {
+            Some("png") => draw_png(&code).map_err(io::Error::from)?,
+            Some("svg") => draw_svg(&code).into_bytes(),
+            _ => return Err(WalletError::PictureKind),
+        };
+        // A card is personal: the picture is its owner's alone until they pass it on.
+        Ok(write_atomic(path, &bytes, FileAccess::OwnerOnly)?)
+    }
+
+    fn named(&self, id: &str) -> Result<MemberId, WalletError> {
+        let member = MemberId::from_hex(id).ok_or(WalletError::UnknownMember)?;
+        self.wallet.members().contains(&member).then_some(member).ok_or(WalletError::UnknownMember)
+    }
+
+    fn only_member(&self) -> Result<MemberId, WalletError> {
+        match self.wallet.members().as_slice() {
+            [member] => Ok(*member),
+            [] => Err(SdkError::NotActivated.into()),
+            _ => Err(WalletError::WhichMember),
+        }
+    }
+
+    fn print(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> io::Result<()> {
+        if self.json { self.out.line(&json()) } else { self.out.write(text().as_bytes()) }
+    }
+}
+
+/// Prints events as they come.
+#[derive(Debug)]
+struct Printer {
+    out: Output,
+    json: bool,
+}
+
+impl EventListener for Printer {
+    fn on_event(&self, event: Event) {
+        let written = if self.json {
+            self.out.line(&json::event(event))
+        } else {
+            text::event(event).map_or(Ok(()), |line| self.out.write(line.as_bytes()))
+        };
+        if let Err(error) = written {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "event not printed");
+        }
+    }
+}
+
+async fn or_interrupted<T>(
+    work: impl Future<Output = Result<T, SdkError>>,
+    shutdown: impl Future<Output = ()>,
+) -> Result<T, WalletError> {
+    tokio::select! {
+        done = work => Ok(done?),
+        () = shutdown => Err(WalletError::Interrupted),
+    }
+}

@@ -1,0 +1,145 @@
+//! What the program prints for people: Vietnamese, and English below it.
+
+use std::fmt::Write as _;
+
+use bhyt_core::words::{Words, card_rows, standing};
+use bhyt_sdk::{CardState, CardView, Event, Problem, SyncReport, WalletStatus};
+
+/// One card in both languages.
+pub(crate) fn card(card: &CardView) -> String {
+    let mut rows = vec![(words("Tình trạng", "Standing"), state(card))];
+    rows.extend(
+        card_rows(&card.claims)
+            .into_iter()
+            .map(|(label, value)| (label, Words { vi: value.clone(), en: value })),
+    );
+    let updated = card.updated_at.display_local();
+    rows.push((words("Cập nhật lúc", "Updated at"), same(&updated)));
+    if let Some(end) = card.bindings.iter().map(|binding| binding.end).max() {
+        let end = end.to_string();
+        rows.push((words("Điện thoại này giữ thẻ đến", "This phone holds the card until"), same(&end)));
+    } else {
+        let none = words("chưa; cần đồng bộ", "not yet; sync first");
+        rows.push((words("Điện thoại này giữ thẻ", "This phone holds the card"), none));
+    }
+    both("THẺ BẢO HIỂM Y TẾ", "HEALTH INSURANCE CARD", &rows)
+}
+
+/// The status in both languages.
+pub(crate) fn status(status: &WalletStatus) -> String {
+    let never = words("chưa lần nào", "never");
+    let mut rows = Vec::new();
+    let server = status.server.as_deref().map_or_else(|| never.clone(), same);
+    rows.push((words("Máy chủ", "Server"), server));
+    let last = status.last_success.map(|last| same(&last.display_local()));
+    rows.push((words("Đồng bộ lần cuối", "Last sync"), last.unwrap_or(never)));
+    for member in &status.members {
+        let line = |vi: &str, en: &str| Words {
+            vi: format!("{} thẻ, {} hồ sơ {vi}", member.cards, member.records),
+            en: format!("{} card(s), {} record(s) {en}", member.cards, member.records),
+        };
+        let at = member.updated_at.map(|at| at.display_local()).unwrap_or_default();
+        let id = member.member.to_hex();
+        rows.push((words(&id, &id), line(&at, &at)));
+    }
+    if let Some(ahead) = status.server_ahead_seconds.filter(|ahead| ahead.abs() > SKEW_SECONDS) {
+        let line = Words {
+            vi: format!("lệch {} giây so với máy chủ; hãy chỉnh lại", ahead.abs()),
+            en: format!("{} s off the server's; set it", ahead.abs()),
+        };
+        rows.push((words("Đồng hồ", "Clock"), line));
+    }
+    if let Some(problem) = status.problem {
+        rows.push((words("Vấn đề", "Problem"), problem_words(problem)));
+    }
+    both("TÌNH TRẠNG", "STATUS", &rows)
+}
+
+/// What a sync brought.
+pub(crate) fn report(report: SyncReport) -> String {
+    match report.changes {
+        0 => "Đã cập nhật, không có gì mới.\nUp to date, nothing new.\n".to_owned(),
+        changes => format!(
+            "Đã cập nhật: {changes} thay đổi, {} hồ sơ mới.\nUp to date: {changes} change(s), {} new record(s).\n",
+            report.received, report.received
+        ),
+    }
+}
+
+/// What happened, while connected; `None` for what only programs want to know.
+pub(crate) fn event(event: Event) -> Option<String> {
+    let line = match event {
+        Event::UpToDate => words("Đã kết nối, dữ liệu mới nhất.", "Connected, up to date."),
+        Event::RecordsChanged { .. } => words("Có hồ sơ mới.", "New records."),
+        Event::CredentialsChanged { .. } => {
+            words("Thẻ trên điện thoại đã được gia hạn.", "This phone's hold on the card was renewed.")
+        }
+        Event::MemberRemoved { .. } => {
+            words("Điện thoại này không còn giữ thẻ.", "This phone no longer holds the card.")
+        }
+        Event::Disconnected { problem, retry_in } => {
+            let words = problem_words(problem);
+            let wait = retry_in.map(|wait| wait.as_secs());
+            return Some(match wait {
+                Some(wait) => {
+                    format!("{} Thử lại sau {wait} giây.\n{} Trying again in {wait} s.\n", words.vi, words.en)
+                }
+                None => format!("{}\n{}\n", words.vi, words.en),
+            });
+        }
+        Event::TrustChanged { .. } | Event::StatusChanged { .. } | Event::Progress { .. } => {
+            return None;
+        }
+    };
+    Some(format!("{}\n{}\n", line.vi, line.en))
+}
+
+fn state(card: &CardView) -> Words {
+    match card.state {
+        CardState::NotYetValid => words("Chưa đến ngày có giá trị", "Not valid yet"),
+        CardState::Expired => words("Hết giá trị sử dụng", "Expired"),
+        _ => standing(card.standing),
+    }
+}
+
+fn problem_words(problem: Problem) -> Words {
+    match problem {
+        Problem::Offline => words("Không kết nối được máy chủ.", "The server cannot be reached."),
+        Problem::Retired => words(
+            "Điện thoại này đã bị ngừng; cần kích hoạt lại.",
+            "This phone was retired; activate it again.",
+        ),
+        Problem::Refused => words("Máy chủ từ chối.", "The server refused."),
+        Problem::NotActivated => words("Chưa kích hoạt.", "Not activated."),
+        Problem::UpdateApp => words("Cần cập nhật phần mềm.", "Update this program."),
+        Problem::System => words("Lỗi bộ nhớ hoặc hệ thống.", "Disk or system failed."),
+        Problem::Locked => {
+            words("Khóa đang bị khóa; hãy mở khóa điện thoại.", "A key is locked; unlock the phone.")
+        }
+        Problem::Untrusted => words("Máy chủ không đáng tin.", "The server is not the one we trust."),
+    }
+}
+
+fn both(title_vi: &str, title_en: &str, rows: &[(Words, Words)]) -> String {
+    let block = |title: &str, side: fn(&Words) -> &str| {
+        let width = rows.iter().map(|(label, _)| side(label).chars().count()).max().unwrap_or(0);
+        let mut block = format!("{title}\n");
+        for (label, value) in rows {
+            // Writing into a String does not fail.
+            let _ = writeln!(block, "  {:width$}  {}", side(label), side(value));
+        }
+        block
+    };
+    format!("{}\n{}", block(title_vi, |words| &words.vi), block(title_en, |words| &words.en))
+}
+
+fn words(vi: &str, en: &str) -> Words {
+    Words { vi: vi.to_owned(), en: en.to_owned() }
+}
+
+fn same(text: &str) -> Words {
+    words(text, text)
+}
+
+/// Terminals take a proof from 60 s ahead on; past half of that a phone's clock is worth a word.
+const SKEW_SECONDS: i64 = 30;
