@@ -86,7 +86,7 @@ impl Payload for CardClaims {
     const BYTES_MAX: usize = CARD_BYTES_MAX;
 
     fn encode(&self) -> Vec<u8> {
-        let length = 6 + u64::from(self.valid_to.is_some()) + u64::from(self.binding.is_some());
+        let length = 5 + u64::from(self.valid_to.is_some()) + u64::from(self.binding.is_some());
         cbor::encode(|e| {
             // RFC 8392 §3.1: 1 iss, 2 sub, 4 exp, 5 nbf, 6 iat; RFC 8747 §3.1: 8 cnf
             e.map(length)?.u8(1)?.str(ISSUER)?.u8(2)?.str(self.number.as_str())?;
