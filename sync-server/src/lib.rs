@@ -3,5 +3,6 @@
 
 pub mod exit;
 pub mod folder;
+pub mod service;
 pub mod store;
 pub mod stored;

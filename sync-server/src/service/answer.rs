@@ -1,0 +1,260 @@
+//! One exchange: who asks is looked up, the request is authorised, and the answer goes out reply by reply, ending in
+//! Done or Refused.
+
+use std::future::Future;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use bhyt_core::keys::{KeyId, PublicKey};
+use bhyt_core::limits::FRAME_BYTES_MAX;
+use bhyt_core::sync::admin::{
+    AdminCommand, AdminReply, AdminRequest, Applied, RowFault, RowOutcome, StatusView,
+};
+use bhyt_core::sync::messages::{Refusal, Reply, Request};
+
+use super::Service;
+use super::authorise::{Permit, authorise};
+use super::fault::Stop;
+use super::hub::{News, Seat};
+use super::operations::Operation;
+use super::principal::Principal;
+use super::values::CodePurposeV1;
+use crate::store::Store;
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer {
+    /// The transport key it has proven.
+    pub key: PublicKey,
+    /// Where it was when it connected.
+    pub address: IpAddr,
+}
+
+/// Takes replies on their way to a peer.
+pub trait ReplySink: Send {
+    /// Sends one reply; waits while the peer is slow.
+    ///
+    /// # Errors
+    /// [`Stop::PeerGone`].
+    fn send(&mut self, reply: Reply) -> impl Future<Output = Result<(), Stop>> + Send;
+}
+
+impl ReplySink for Vec<Reply> {
+    async fn send(&mut self, reply: Reply) -> Result<(), Stop> {
+        self.push(reply);
+        Ok(())
+    }
+}
+
+/// What follows for the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// It goes on.
+    Stay,
+    /// Its key is retired: it is to be closed.
+    Close,
+}
+
+impl<S: Store> Service<S> {
+    /// Takes a seat for a new connection of this peer. Hold it for as long as the connection lives.
+    pub fn join(&self, peer: Peer) -> Arc<Seat> {
+        self.hub.join(peer.key, peer.address)
+    }
+
+    /// Answers one request. What goes wrong is logged here; the peer is told its code.
+    ///
+    /// # Errors
+    /// [`Stop::PeerGone`] alone.
+    pub async fn answer(
+        self: &Arc<Self>,
+        seat: &Seat,
+        request: Request,
+        sink: &mut impl ReplySink,
+    ) -> Result<Next, Stop> {
+        let (stop, next) = match self.principal(&seat.peer().key).await {
+            Ok(Principal::Retired) => (Err(Refusal::NotAuthorised.into()), Next::Close),
+            Ok(principal) => {
+                let done = self.handle(seat, &principal, &request, sink).await;
+                (done, Next::Stay)
+            }
+            Err(fault) => (Err(fault.into()), Next::Stay),
+        };
+        let last = match stop {
+            Ok(()) => Reply::Done,
+            Err(stop) => Reply::Refused(told(&stop)?),
+        };
+        sink.send(last).await?;
+        Ok(next)
+    }
+
+    /// Sends what is new to a seat that stays, ending in Done.
+    ///
+    /// # Errors
+    /// [`Stop`]; nothing is known then of how far the client is, and its connection is best closed.
+    pub async fn send_news(
+        &self,
+        seat: &Seat,
+        news: &News,
+        sink: &mut impl ReplySink,
+    ) -> Result<Next, Stop> {
+        let principal = self.principal(&seat.peer().key).await?;
+        match principal {
+            Principal::Device(id, device) if !news.retired => {
+                self.send_wallet_news(seat, id, &device, news, sink).await?;
+                Ok(Next::Stay)
+            }
+            Principal::Terminal(..) if !news.retired => {
+                self.send_terminal_news(seat, sink).await?;
+                Ok(Next::Stay)
+            }
+            Principal::Retired => {
+                self.send_retired(seat, sink).await?;
+                Ok(Next::Close)
+            }
+            Principal::Stranger
+            | Principal::Device(..)
+            | Principal::Terminal(..)
+            | Principal::Operator(..) => Ok(Next::Stay),
+        }
+    }
+
+    /// The largest frame that this kind of peer may send.
+    pub fn request_bytes_max(principal: &Principal) -> usize {
+        match principal {
+            Principal::Operator(..) => FRAME_BYTES_MAX,
+            Principal::Stranger
+            | Principal::Device(..)
+            | Principal::Terminal(..)
+            | Principal::Retired => REQUEST_BYTES_MAX,
+        }
+    }
+
+    async fn handle(
+        self: &Arc<Self>,
+        seat: &Seat,
+        principal: &Principal,
+        request: &Request,
+        sink: &mut impl ReplySink,
+    ) -> Result<(), Stop> {
+        match authorise(principal, request)? {
+            Permit::Activate(activate) => {
+                let member = self.activate(seat.peer(), activate).await?;
+                sink.send(Reply::Activated(member)).await
+            }
+            Permit::Enrol(enrol) => {
+                let facility = self.enrol(seat.peer(), enrol).await?;
+                sink.send(Reply::Enrolled(facility)).await
+            }
+            Permit::Wallet(id, device, sync) => {
+                self.sync_wallet(seat, id, device, sync, sink).await
+            }
+            Permit::Terminal(_, _, sync) => self.sync_terminal(seat, sync, sink).await,
+            Permit::Command(id, request) => self.command(id, request, sink).await,
+        }
+    }
+
+    async fn command(
+        self: &Arc<Self>,
+        operator: KeyId,
+        request: &AdminRequest,
+        sink: &mut impl ReplySink,
+    ) -> Result<(), Stop> {
+        let operation = Operation::new(&self.vault, operator, request, self.clock.now())?;
+        if let AdminCommand::ListTerminals(facility) = &request.command {
+            return self.list_terminals(facility.as_deref(), sink).await;
+        }
+        let reply = self.carry_out(&operation, &request.command).await?;
+        sink.send(Reply::Admin(reply)).await
+    }
+
+    async fn carry_out(
+        self: &Arc<Self>,
+        operation: &Operation,
+        command: &AdminCommand,
+    ) -> Result<AdminReply, Stop> {
+        Ok(match command {
+            AdminCommand::ImportMembers(rows) => {
+                AdminReply::Rows(self.import_members(operation, rows).await?)
+            }
+            AdminCommand::ImportCards(rows) => {
+                AdminReply::Rows(self.import_cards(*operation, rows.clone()).await?)
+            }
+            AdminCommand::ShowMember(alias) => {
+                AdminReply::Member(self.show_member(operation, alias).await?)
+            }
+            AdminCommand::ShowCard(number) => {
+                AdminReply::Card(self.show_card(operation, number).await?)
+            }
+            AdminCommand::IssueCard(row) => of_row(self.issue_card(operation, row).await?),
+            AdminCommand::ChangeCard { number, change } => {
+                AdminReply::Applied(self.change_card(operation, number, *change).await?)
+            }
+            AdminCommand::ReplaceCard { number, row } => {
+                of_row(self.replace_card(operation, number, row).await?)
+            }
+            AdminCommand::MakeDeviceCode(alias) => {
+                let member = self.demand_member(alias).await?;
+                let purpose = CodePurposeV1::Device(member.id);
+                self.make_code(operation, purpose).await?
+            }
+            AdminCommand::ListDevices(alias) => {
+                AdminReply::Devices(self.list_devices(operation, alias).await?)
+            }
+            AdminCommand::RetireDevice(id) => {
+                AdminReply::Applied(self.retire_device(operation, id).await?)
+            }
+            AdminCommand::MakeTerminalToken(facility) => {
+                self.make_terminal_token(operation, facility).await?
+            }
+            AdminCommand::RetireTerminal(id) => {
+                AdminReply::Applied(self.retire_terminal(operation, id).await?)
+            }
+            AdminCommand::ShowStatus => AdminReply::Status(self.show_status().await?),
+            // Answered piece by piece, by the caller.
+            AdminCommand::ListTerminals(_) => return Err(Refusal::Malformed.into()),
+        })
+    }
+
+    async fn show_status(&self) -> Result<StatusView, Stop> {
+        let totals = self.totals().await?;
+        let trust = self.trust.current();
+        let status = self.publisher.current();
+        Ok(StatusView {
+            members: totals.members,
+            cards: totals.cards,
+            connections: self.hub.connections(),
+            trust_version: trust.claims().version,
+            trust_expires: trust.claims().expires,
+            status_version: (status.version.epoch, status.version.number),
+            status_time: status.time,
+            status_entries: status.entries,
+            uptime_seconds: self.clock.now().since(self.started),
+        })
+    }
+}
+
+/// What the peer is told, after the log was told more.
+fn told(stop: &Stop) -> Result<Refusal, Stop> {
+    match stop {
+        Stop::Refused(refusal) => {
+            tracing::debug!(%refusal, "request refused");
+            Ok(*refusal)
+        }
+        Stop::Fault(fault) => {
+            tracing::error!(error = fault as &dyn std::error::Error, "request failed");
+            Ok(Refusal::Internal)
+        }
+        Stop::PeerGone => Err(Stop::PeerGone),
+    }
+}
+
+/// A faulty field is told as an import tells it.
+fn of_row(outcome: Result<Applied, RowFault>) -> AdminReply {
+    match outcome {
+        Ok(applied) => AdminReply::Applied(applied),
+        Err(fault) => AdminReply::Rows(vec![RowOutcome::Failed(fault)]),
+    }
+}
+
+/// Bytes of a request that is no operator's: 32 cursors take under 2 kB.
+const REQUEST_BYTES_MAX: usize = 4 * 1024;

@@ -1,0 +1,116 @@
+//! Failed attempts at one-time codes, counted in memory by key and by address. Whoever fails too often waits; a restart
+//! forgets, which gives a guesser of 60-bit codes nothing.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Mutex, PoisonError};
+
+use bhyt_core::keys::KeyId;
+use bhyt_core::sync::messages::Refusal;
+use bhyt_core::time::UnixSeconds;
+
+use super::answer::Peer;
+
+/// Failures within the last minutes.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts {
+    failures: Mutex<HashMap<Source, Failures>>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Source {
+    Key(KeyId),
+    Address(IpAddr),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Failures {
+    since: UnixSeconds,
+    count: u32,
+}
+
+impl Attempts {
+    /// Refuses whoever has failed too often.
+    pub(crate) fn check(&self, peer: &Peer, now: UnixSeconds) -> Result<(), Refusal> {
+        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        for (source, limit) in sources(peer) {
+            let Some(failures) = failures.get(&source) else {
+                continue;
+            };
+            let waited = now.since(failures.since);
+            if failures.count >= limit && waited < WINDOW_SECONDS {
+                let wait = u32::try_from(WINDOW_SECONDS - waited).unwrap_or(u32::MAX);
+                return Err(Refusal::Busy {
+                    retry_after_seconds: wait,
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Counts a failure.
+    pub(crate) fn fail(&self, peer: &Peer, now: UnixSeconds) {
+        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
+        if failures.len() >= SOURCES_MAX {
+            failures.retain(|_, failures| now.since(failures.since) < WINDOW_SECONDS);
+        }
+        if failures.len() >= SOURCES_MAX {
+            failures.clear();
+        }
+        for (source, _) in sources(peer) {
+            let failures = failures.entry(source).or_insert(Failures {
+                since: now,
+                count: 0,
+            });
+            if now.since(failures.since) >= WINDOW_SECONDS {
+                *failures = Failures {
+                    since: now,
+                    count: 0,
+                };
+            }
+            failures.count = failures.count.saturating_add(1);
+        }
+    }
+}
+
+fn sources(peer: &Peer) -> [(Source, u32); 2] {
+    [
+        (Source::Key(peer.key.key_id()), PER_KEY_MAX),
+        (Source::Address(peer.address), PER_ADDRESS_MAX),
+    ]
+}
+
+/// Failures are forgotten after ten minutes.
+const WINDOW_SECONDS: u64 = 600;
+/// A person mistypes a few times.
+const PER_KEY_MAX: u32 = 8;
+/// Thousands of phones share an address; a guesser makes new keys behind one.
+const PER_ADDRESS_MAX: u32 = 256;
+/// Sources remembered.
+const SOURCES_MAX: usize = 65_536;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bhyt_core::keys::SecretKey;
+
+    #[test]
+    fn who_fails_too_often_waits_and_others_do_not() {
+        let attempts = Attempts::default();
+        let peer = |seed| Peer {
+            key: SecretKey::from_seed(&[seed; 32]).public_key(),
+            address: IpAddr::from([127, 0, 0, seed]),
+        };
+        let now = UnixSeconds(1_000);
+        for _ in 0..PER_KEY_MAX {
+            assert_eq!(attempts.check(&peer(1), now), Ok(()));
+            attempts.fail(&peer(1), now);
+        }
+        let busy = Refusal::Busy {
+            retry_after_seconds: 590,
+        };
+        assert_eq!(attempts.check(&peer(1), now.plus(10)), Err(busy));
+        assert_eq!(attempts.check(&peer(2), now), Ok(()));
+        assert_eq!(attempts.check(&peer(1), now.plus(WINDOW_SECONDS)), Ok(()));
+    }
+}

@@ -1,0 +1,85 @@
+//! Who may ask what: one pure function, every pair spelt out, closed where nothing opens it.
+
+use bhyt_core::keys::KeyId;
+use bhyt_core::sync::admin::{AdminCommand, AdminRequest};
+use bhyt_core::sync::messages::{Activate, Enrol, Refusal, Request, SyncTerminal, SyncWallet};
+
+use super::principal::Principal;
+use super::values::{DeviceV1, OperatorRole, OperatorV1, TerminalV1};
+
+/// A request that its asker may make, with who asks. Only [`authorise`] makes one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permit<'a> {
+    /// A phone may try a one-time code.
+    Activate(&'a Activate),
+    /// A terminal may try a one-time token.
+    Enrol(&'a Enrol),
+    /// A phone may sync the members it holds.
+    Wallet(KeyId, &'a DeviceV1, &'a SyncWallet),
+    /// A terminal may sync.
+    Terminal(KeyId, &'a TerminalV1, &'a SyncTerminal),
+    /// An operator may command this.
+    Command(KeyId, &'a AdminRequest),
+}
+
+/// Decides whether `principal` may make this request.
+///
+/// # Errors
+/// [`Refusal::NotAuthorised`] for everything that is not permitted.
+pub fn authorise<'a>(
+    principal: &'a Principal,
+    request: &'a Request,
+) -> Result<Permit<'a>, Refusal> {
+    match (principal, request) {
+        (Principal::Stranger | Principal::Device(..), Request::Activate(activate)) => {
+            Ok(Permit::Activate(activate))
+        }
+        // A terminal whose answer was lost asks again.
+        (Principal::Stranger | Principal::Terminal(..), Request::Enrol(enrol)) => {
+            Ok(Permit::Enrol(enrol))
+        }
+        (Principal::Device(id, device), Request::SyncWallet(sync)) => {
+            Ok(Permit::Wallet(*id, device, sync))
+        }
+        (Principal::Terminal(id, terminal), Request::SyncTerminal(sync)) => {
+            Ok(Permit::Terminal(*id, terminal, sync))
+        }
+        (Principal::Operator(id, operator), Request::Admin(request)) => {
+            match may_command(operator, &request.command) {
+                true => Ok(Permit::Command(*id, request)),
+                false => Err(Refusal::NotAuthorised),
+            }
+        }
+        (
+            Principal::Stranger
+            | Principal::Device(..)
+            | Principal::Terminal(..)
+            | Principal::Operator(..)
+            | Principal::Retired,
+            Request::Activate(_)
+            | Request::Enrol(_)
+            | Request::SyncWallet(_)
+            | Request::SyncTerminal(_)
+            | Request::Admin(_),
+        ) => Err(Refusal::NotAuthorised),
+    }
+}
+
+fn may_command(operator: &OperatorV1, command: &AdminCommand) -> bool {
+    use OperatorRole::{Auditor, Enroller, Registrar};
+    let permitted: &[OperatorRole] = match command {
+        AdminCommand::ImportMembers(_)
+        | AdminCommand::ImportCards(_)
+        | AdminCommand::IssueCard(_)
+        | AdminCommand::ChangeCard { .. }
+        | AdminCommand::ReplaceCard { .. } => &[Registrar],
+        AdminCommand::MakeDeviceCode(_)
+        | AdminCommand::RetireDevice(_)
+        | AdminCommand::MakeTerminalToken(_)
+        | AdminCommand::RetireTerminal(_) => &[Enroller],
+        AdminCommand::ShowMember(_) | AdminCommand::ShowCard(_) => &[Registrar, Auditor],
+        AdminCommand::ListDevices(_) | AdminCommand::ListTerminals(_) => &[Enroller, Auditor],
+        AdminCommand::ShowStatus => &OperatorRole::ALL,
+    };
+    permitted.iter().any(|role| operator.roles.contains(role))
+}

@@ -1,0 +1,198 @@
+//! Bindings: a device's hold on a card. A card in force is signed again for each device that holds its member, with the
+//! device's presentation key, a free number and an end; near the end it is signed anew at a sync.
+
+use bhyt_core::card::Binding;
+use bhyt_core::card_record::CardStanding;
+use bhyt_core::cose::Unsigned;
+use bhyt_core::ids::{BindingNumber, MemberId};
+use bhyt_core::keys::{KeyId, PublicKey};
+use bhyt_core::limits::{BINDING_DAYS, BINDING_RENEW_DAYS, BINDINGS_MAX};
+use bhyt_core::sync::messages::Refusal;
+use bhyt_core::time::{Day, UnixSeconds};
+use bhyt_core::trust::KeyUse;
+
+use super::cards::lost_races;
+use super::docs::{OpenCard, OpenMember};
+use super::fault::{ServiceFault, Stop};
+use super::status_changes::{RETIRED_BINDINGS, StatusDraft, binding_value};
+use super::values::{BindingV1, CardDetailsV1};
+use super::{ATTEMPTS_MAX, Draft, Service};
+use crate::store::{Commit, Outcome, Store};
+
+/// The device that is to hold a member's cards.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Holder {
+    pub(crate) device: KeyId,
+    pub(crate) key: PublicKey,
+}
+
+/// What binding did to a card.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Bound {
+    /// The card holds as it did, or is none to hold.
+    Unchanged,
+    /// It was signed for the device.
+    Signed,
+    /// All numbers are in use.
+    NoFreeNumber,
+}
+
+impl<S: Store> Service<S> {
+    /// The member, and this device's credentials of all its cards, made or renewed where that is due.
+    pub(crate) async fn bound_cards(
+        &self,
+        member: MemberId,
+        holder: Holder,
+        now: UnixSeconds,
+    ) -> Result<(OpenMember, Vec<Vec<u8>>), Stop> {
+        for _ in 0..ATTEMPTS_MAX {
+            let missing = ServiceFault::Inconsistent { what: "member" };
+            let member = self.open_member(member).await?.ok_or(missing)?;
+            let mut cards = self.open_cards(&member).await?;
+            let mut draft = Draft::default();
+            for card in &mut cards {
+                if self.bind(card, holder, now, &mut draft.status)? == Bound::Signed {
+                    draft.commit.docs.push(card.write(&member.key, &*self.entropy)?);
+                }
+            }
+            let credentials = credentials_of(&cards, holder.device, now.day());
+            if draft.commit.docs.is_empty() || self.commit(draft).await? == Outcome::Applied {
+                return Ok((member, credentials));
+            }
+        }
+        Err(lost_races().into())
+    }
+
+    /// Binds every card in force to a new device, in the commit that activates it.
+    pub(crate) async fn bind_all(
+        &self,
+        member: &OpenMember,
+        holder: Holder,
+        now: UnixSeconds,
+        commit: &mut Commit,
+        status: &mut StatusDraft,
+    ) -> Result<(), Stop> {
+        for mut card in self.open_cards(member).await? {
+            match self.bind(&mut card, holder, now, status)? {
+                Bound::Unchanged => {}
+                Bound::Signed => commit.docs.push(card.write(&member.key, &*self.entropy)?),
+                Bound::NoFreeNumber => return Err(Refusal::NoFreeBinding.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the device a binding of the card that lasts long enough, if the card is one to hold.
+    fn bind(
+        &self,
+        card: &mut OpenCard,
+        holder: Holder,
+        now: UnixSeconds,
+        status: &mut StatusDraft,
+    ) -> Result<Bound, ServiceFault> {
+        let today = now.day();
+        let details = &mut card.details;
+        let over = details.facts.valid_to.is_some_and(|last| last < today);
+        if over || !matches!(details.standing, CardStanding::InForce | CardStanding::Held) {
+            return Ok(Bound::Unchanged);
+        }
+        let held = held_by(details, holder.device, today).map(|held| (held.number, held.key, held.end));
+        let number = match held {
+            Some((_, key, end))
+                if key == holder.key && end >= today.plus_days(BINDING_RENEW_DAYS) =>
+            {
+                return Ok(Bound::Unchanged);
+            }
+            Some((number, key, _)) if key == holder.key => number,
+            Some((number, ..)) => {
+                // The device has a new key: the old one's hold ends now.
+                retire(card, number, today, status)?;
+                match free_number(&card.details, today) {
+                    Some(number) => number,
+                    None => return Ok(Bound::NoFreeNumber),
+                }
+            }
+            None => match free_number(&card.details, today) {
+                Some(number) => number,
+                None => return Ok(Bound::NoFreeNumber),
+            },
+        };
+        let end = today.plus_days(BINDING_DAYS);
+        let mut claims = card.details.facts.claims(now);
+        claims.binding = Some(Binding {
+            key: holder.key,
+            number,
+            end,
+        });
+        let signed = self.sign(KeyUse::Card, now, |key| Unsigned::new(claims, key))?;
+        let bindings = &mut card.details.bindings;
+        bindings.retain(|binding| binding.end >= today && binding.number != number);
+        bindings.push(BindingV1 {
+            number,
+            device: holder.device,
+            key: holder.key,
+            end,
+            credential: signed.bytes().to_vec(),
+        });
+        Ok(Bound::Signed)
+    }
+}
+
+/// Ends a binding before its time: it enters the retired set until its end, or the card's.
+pub(crate) fn retire(
+    card: &mut OpenCard,
+    number: BindingNumber,
+    today: Day,
+    status: &mut StatusDraft,
+) -> Result<(), ServiceFault> {
+    let details = &mut card.details;
+    let Some(at) = details.bindings.iter().position(|binding| binding.number == number) else {
+        return Ok(());
+    };
+    let binding = details.bindings.remove(at);
+    let until = details.facts.valid_to.map_or(binding.end, |last| last.min(binding.end));
+    details.retired.retain(|(_, until)| *until >= today.plus_days(-RETIRED_MARGIN_DAYS));
+    if until >= today {
+        details.retired.push((number, until));
+        let value = binding_value(card.index, number);
+        status.add(RETIRED_BINDINGS, value, Some(until))?;
+    }
+    Ok(())
+}
+
+/// This device's credentials, newest card first, no more than a phone takes.
+fn credentials_of(cards: &[OpenCard], device: KeyId, today: Day) -> Vec<Vec<u8>> {
+    let shown = cards.iter().rev().filter(|card| match card.details.standing {
+        CardStanding::InForce | CardStanding::Held | CardStanding::Superseded => true,
+        CardStanding::Withdrawn | CardStanding::Reduced(_) => false,
+    });
+    shown
+        .filter_map(|card| held_by(&card.details, device, today))
+        .map(|binding| binding.credential.clone())
+        .take(BINDINGS_MAX)
+        .collect()
+}
+
+fn held_by(details: &CardDetailsV1, device: KeyId, today: Day) -> Option<&BindingV1> {
+    let mut bindings = details.bindings.iter();
+    bindings.find(|binding| binding.device == device && binding.end >= today)
+}
+
+/// The lowest number that no binding has and that has left the retired set for certain.
+fn free_number(details: &CardDetailsV1, today: Day) -> Option<BindingNumber> {
+    let used = |number: BindingNumber| {
+        let bound = details
+            .bindings
+            .iter()
+            .any(|binding| binding.number == number && binding.end >= today);
+        let retired = details.retired.iter().any(|(retired, until)| {
+            *retired == number && *until >= today.plus_days(-RETIRED_MARGIN_DAYS)
+        });
+        bound || retired
+    };
+    let numbers = (0..BINDINGS_MAX as u64).filter_map(BindingNumber::new);
+    numbers.into_iter().find(|number| !used(*number))
+}
+
+/// Days a number stays taken after it was to leave the retired set, so that no list in circulation still has it.
+const RETIRED_MARGIN_DAYS: i64 = 7;

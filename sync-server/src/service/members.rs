@@ -1,0 +1,123 @@
+//! Members: found by any of their names, and shown to operators.
+
+use bhyt_core::ids::{MemberId, Sex};
+use bhyt_core::sync::admin::{MemberRow, MemberView};
+use bhyt_core::sync::messages::Refusal;
+
+use super::docs::{Found, OpenMember, decode, holder_key};
+use super::fault::{ServiceFault, Stop};
+use super::operations::Operation;
+use super::rows::Alias;
+use super::values::{AliasV1, AuditAction, DeviceV1, MemberDetailsV1};
+use super::{Draft, Service};
+use crate::store::{Commit, DocKey, DocKind, Store};
+
+impl<S: Store> Service<S> {
+    /// The member of this alias; `None` when nobody goes by it.
+    pub(crate) async fn find_member(
+        &self,
+        alias: &Alias,
+    ) -> Result<Option<OpenMember>, ServiceFault> {
+        let id = match alias {
+            Alias::Id(id) => Some(*id),
+            Alias::Social(number) => self.member_alias(&self.vault.social_alias(number)).await?,
+            Alias::Personal(number) => {
+                self.member_alias(&self.vault.personal_alias(number)).await?
+            }
+        };
+        match id {
+            Some(id) => self.open_member(id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// The member named by an operator's text.
+    pub(crate) async fn demand_member(&self, text: &str) -> Result<OpenMember, Stop> {
+        let alias = Alias::parse(text).ok_or(Refusal::Malformed)?;
+        let member = self.find_member(&alias).await?;
+        Ok(member.ok_or(Refusal::NotFound)?)
+    }
+
+    /// A member as an operator sees it. That it was looked at is audited.
+    pub(crate) async fn show_member(
+        &self,
+        operation: &Operation,
+        alias: &str,
+    ) -> Result<MemberView, Stop> {
+        let member = self.demand_member(alias).await?;
+        self.audit_reading(operation, AuditAction::ShowMember, member.id)
+            .await?;
+        let head = self.store.head(member.id).await?;
+        let mut cards = Vec::with_capacity(member.details.cards.len());
+        for card in self.open_cards(&member).await?.iter().rev() {
+            cards.push(card.details.facts.number.as_str().to_owned());
+        }
+        let mut devices = 0;
+        for id in &member.details.devices {
+            let key = holder_key(DocKind::Device, *id);
+            let device: Option<Found<DeviceV1>> = self.doc("device", &key).await?;
+            devices += u32::from(device.is_some_and(|device| device.value.retired.is_none()));
+        }
+        Ok(MemberView {
+            id: member.id.to_hex(),
+            row: to_row(&member.details),
+            cards,
+            devices,
+            records: head.map_or(0, |head| head.size),
+        })
+    }
+
+    /// Notes that an operator has read what is kept of a member.
+    pub(crate) async fn audit_reading(
+        &self,
+        operation: &Operation,
+        action: AuditAction,
+        member: MemberId,
+    ) -> Result<(), ServiceFault> {
+        let commit = Commit {
+            docs: vec![self.audit(operation, action, Some(member), 0)?],
+            ..Commit::default()
+        };
+        let draft = Draft {
+            commit,
+            ..Draft::default()
+        };
+        // The line's name is random, so there is nobody to lose to.
+        let _ = self.commit(draft).await?;
+        Ok(())
+    }
+
+    async fn member_alias(&self, key: &DocKey) -> Result<Option<MemberId>, ServiceFault> {
+        let doc = self.store.doc_get(key).await?;
+        let found = doc.map(|doc| decode("alias", &doc)).transpose()?;
+        found.map(|found| alias_member(&found)).transpose()
+    }
+}
+
+/// The member that an alias of a person's number stands for.
+pub(crate) fn alias_member(alias: &Found<AliasV1>) -> Result<MemberId, ServiceFault> {
+    match alias.value {
+        AliasV1::Member(member) => Ok(member),
+        AliasV1::Card { .. } => Err(ServiceFault::Inconsistent { what: "alias" }),
+    }
+}
+
+fn to_row(details: &MemberDetailsV1) -> MemberRow {
+    let sex = match details.sex {
+        Sex::Unknown => "U",
+        Sex::Male => "M",
+        Sex::Female => "F",
+    };
+    MemberRow {
+        member_id: details.social_number.as_str().to_owned(),
+        full_name: details.full_name.as_str().to_owned(),
+        birth_date: details.birth_date.iso(),
+        sex: sex.to_owned(),
+        personal_id: details
+            .personal_number
+            .as_ref()
+            .map_or_else(String::new, |number| number.as_str().to_owned()),
+        phone: details.phone.clone(),
+        address: details.address.clone(),
+    }
+}

@@ -1,0 +1,182 @@
+//! The service: what phones, terminals and operators ask, answered over a [`Store`] with keys, clock and randomness
+//! passed in. No sockets: [`Service::answer`] takes a decoded request and sends replies into a [`ReplySink`]; the
+//! programs around it carry them.
+//!
+//! Promises: every exchange is authorised from the current key table; what changes goes through one commit, with its
+//! operation and its audit line; nothing signed leaves before the commit that keeps it.
+
+mod activation;
+mod answer;
+mod attempts;
+mod authorise;
+mod bindings;
+mod card_changes;
+mod card_terms;
+mod cards;
+mod codes;
+mod devices;
+mod docs;
+mod fault;
+mod feed;
+mod hub;
+mod member_import;
+mod members;
+mod operations;
+mod parts;
+mod principal;
+mod publisher;
+mod rows;
+mod slots;
+mod status_changes;
+mod terminal_sync;
+mod terminals;
+pub mod values;
+mod vault;
+mod wallet_sync;
+
+use std::sync::Arc;
+
+use bhyt_core::cose::{Payload, Unsigned, Verified};
+use bhyt_core::ids::MemberId;
+use bhyt_core::keys::KeyId;
+use bhyt_core::status::index_order::IndexOrderKey;
+use bhyt_core::time::UnixSeconds;
+use bhyt_core::trust::KeyUse;
+use bhyt_platform::clock::Clock;
+use bhyt_platform::entropy::Entropy;
+
+use crate::store::{Commit, Outcome, Store};
+use attempts::Attempts;
+use hub::Hub;
+use publisher::Publisher;
+use slots::{SlotLease, Slots};
+use status_changes::{ChangeTicket, StatusDraft};
+use vault::Vault;
+
+pub use answer::{Next, Peer, ReplySink};
+pub use authorise::{Permit, authorise};
+pub use fault::{ServiceFault, SignFault, Stop};
+pub use hub::{News, Seat};
+pub use parts::{KeyRing, NoHook, PublishHook, ServiceParts, TrustSource};
+pub use principal::Principal;
+
+/// The service over a store. Shared by all connections.
+#[derive(Debug)]
+pub struct Service<S> {
+    store: S,
+    vault: Vault,
+    keys: Arc<dyn KeyRing>,
+    trust: Arc<dyn TrustSource>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    slots: Slots,
+    publisher: Publisher,
+    hub: Hub,
+    attempts: Attempts,
+    started: UnixSeconds,
+}
+
+impl<S: Store> Service<S> {
+    /// Opens the service: loads the status list, and publishes what a crash kept from being published.
+    ///
+    /// # Errors
+    /// [`ServiceFault`] when the store or a key fails.
+    pub async fn open(parts: ServiceParts<S>) -> Result<Self, ServiceFault> {
+        let vault = Vault::new(&parts.store_key);
+        let started = parts.clock.now();
+        let service = Self {
+            slots: Slots::new(IndexOrderKey::new(vault.index_order_key())),
+            store: parts.store,
+            vault,
+            keys: parts.keys,
+            trust: parts.trust,
+            clock: parts.clock,
+            entropy: parts.entropy,
+            publisher: Publisher::new(parts.published),
+            hub: Hub::default(),
+            attempts: Attempts::default(),
+            started,
+        };
+        service.load_status().await?;
+        service.publish_due().await?;
+        Ok(service)
+    }
+
+    /// Signs `prepare`'s payload with the key for this use. The bytes are not to leave before their commit.
+    fn sign<T: Payload>(
+        &self,
+        usage: KeyUse,
+        at: UnixSeconds,
+        prepare: impl FnOnce(KeyId) -> Unsigned<T>,
+    ) -> Result<Verified<T>, ServiceFault> {
+        let key = self
+            .keys
+            .key_for(usage, at)
+            .ok_or(ServiceFault::NoKey { usage })?;
+        self.sign_with(key, prepare(key))
+    }
+
+    /// Signs with this key, which is the one that `unsigned` names.
+    fn sign_with<T: Payload>(
+        &self,
+        key: KeyId,
+        unsigned: Unsigned<T>,
+    ) -> Result<Verified<T>, ServiceFault> {
+        let signature = self
+            .keys
+            .sign(key, &unsigned.to_be_signed())
+            .map_err(|source| ServiceFault::Sign { key, source })?;
+        Ok(unsigned.seal(&signature))
+    }
+
+    /// Commits a draft, and does what follows once it is durable: counts, pending status changes, news.
+    async fn commit(&self, draft: Draft<'_, '_>) -> Result<Outcome, ServiceFault> {
+        let Draft {
+            mut commit,
+            status,
+            counting,
+        } = draft;
+        let ticket = ChangeTicket::take(&self.publisher.log, status, &mut commit)?;
+        let mut counted = None;
+        if let Some(Counting {
+            lease,
+            members,
+            cards,
+        }) = counting
+        {
+            commit.docs.push(lease.count(members, cards)?);
+            counted = Some((lease, members, cards));
+        }
+        let announced: Vec<MemberId> = commit.announce.clone();
+        let outcome = self.store.commit(commit).await?;
+        if let Some((lease, members, cards)) = counted {
+            lease.settle(outcome, members, cards);
+        }
+        if let Some(ticket) = ticket {
+            ticket.settle(outcome);
+        }
+        if outcome == Outcome::Applied {
+            self.hub.announce(&announced);
+        }
+        Ok(outcome)
+    }
+}
+
+/// A commit with what goes along with it.
+#[derive(Debug, Default)]
+struct Draft<'d, 'l> {
+    commit: Commit,
+    status: StatusDraft,
+    counting: Option<Counting<'d, 'l>>,
+}
+
+/// Members and cards that a commit adds, and the slot that counts them.
+#[derive(Debug)]
+struct Counting<'d, 'l> {
+    lease: &'d mut SlotLease<'l>,
+    members: u64,
+    cards: u64,
+}
+
+/// Times a commit is tried when others were faster. Each loss means that somebody else got on.
+const ATTEMPTS_MAX: u32 = 24;

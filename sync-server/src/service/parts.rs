@@ -1,0 +1,68 @@
+//! What the service is built from, and the small interfaces behind which the host's keys, trust bundles and files stand.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bhyt_core::cose::Verified;
+use bhyt_core::keys::{KeyId, Signature};
+use bhyt_core::seal::SealKey;
+use bhyt_core::time::UnixSeconds;
+use bhyt_core::trust::{KeyUse, TrustBundle};
+use bhyt_platform::clock::Clock;
+use bhyt_platform::entropy::Entropy;
+
+use super::fault::SignFault;
+use crate::stored::CurrentStatusV1;
+
+/// What [`Service::open`](super::Service::open) needs.
+#[derive(Debug)]
+pub struct ServiceParts<S> {
+    /// Where everything is kept.
+    pub store: S,
+    /// The key that the store is sealed under.
+    pub store_key: SealKey,
+    /// The server's signing keys.
+    pub keys: Arc<dyn KeyRing>,
+    /// The trust bundle in force and those before it.
+    pub trust: Arc<dyn TrustSource>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Told of each status version before it is handed out.
+    pub published: Arc<dyn PublishHook>,
+}
+
+/// Holds the server's signing keys. A key may sit in a file or in a device: what signs only ever sees bytes.
+pub trait KeyRing: fmt::Debug + Send + Sync + 'static {
+    /// The key that signs for this use at this time by the trust bundle in force; `None` when there is none.
+    fn key_for(&self, usage: KeyUse, at: UnixSeconds) -> Option<KeyId>;
+
+    /// Signs with the key of this id.
+    fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, SignFault>;
+}
+
+/// The trust bundle in force and those before it.
+pub trait TrustSource: fmt::Debug + Send + Sync + 'static {
+    /// The bundle in force.
+    fn current(&self) -> Arc<Verified<TrustBundle>>;
+
+    /// What brings a holder of `version` up to date, in order: bundles that changed the roots, and the latest. None
+    /// when that is what it holds.
+    fn since(&self, version: u64) -> Vec<Vec<u8>>;
+}
+
+/// Told of each status version once it is stored and before any peer sees it, so that the next trust bundle can name
+/// it without the store.
+pub trait PublishHook: fmt::Debug + Send + Sync + 'static {
+    /// This version is in circulation from now on.
+    fn published(&self, current: &CurrentStatusV1);
+}
+
+/// Tells nobody.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoHook;
+
+impl PublishHook for NoHook {
+    fn published(&self, _: &CurrentStatusV1) {}
+}

@@ -1,0 +1,106 @@
+//! The keys that the store is sealed under. From the store's own key come a key that wraps each member's key, one that
+//! makes blind indexes of numbers, and one that makes one-time codes. Nothing here is stored.
+
+use std::fmt;
+
+use bhyt_core::ids::{CardNumber, MemberId, PersonalNumber, SocialNumber};
+use bhyt_core::seal::SealKey;
+use bhyt_platform::entropy::{Entropy, make_bytes};
+
+use super::fault::ServiceFault;
+use crate::store::{DocKey, DocKind};
+
+/// Derives and wraps keys under the store's key.
+#[derive(Clone)]
+pub(crate) struct Vault {
+    wrapping: SealKey,
+    index: SealKey,
+    codes: SealKey,
+    order: SealKey,
+}
+
+impl Vault {
+    /// The vault under this store key.
+    pub(crate) fn new(store_key: &SealKey) -> Self {
+        Self {
+            wrapping: store_key.derive(b"bhyt/member-keys/v1"),
+            index: store_key.derive(b"bhyt/index/v1"),
+            codes: store_key.derive(b"bhyt/codes/v1"),
+            order: store_key.derive(b"bhyt/index-order/v1"),
+        }
+    }
+
+    /// A new member's key and its wrapped form.
+    pub(crate) fn make_member_key(
+        &self,
+        member: MemberId,
+        entropy: &dyn Entropy,
+    ) -> (SealKey, Vec<u8>) {
+        let key = SealKey::from_bytes(make_bytes(entropy));
+        let wrapped = self
+            .wrapping
+            .wrap(&member.0, &key, &make_bytes::<24>(entropy));
+        (key, wrapped)
+    }
+
+    /// Unwraps a member's key.
+    pub(crate) fn member_key(
+        &self,
+        member: MemberId,
+        wrapped: &[u8],
+    ) -> Result<SealKey, ServiceFault> {
+        self.wrapping
+            .unwrap_key(&member.0, wrapped)
+            .map_err(|source| ServiceFault::Sealed {
+                what: "member key",
+                source,
+            })
+    }
+
+    /// Where the alias document of a mã số BHXH stands.
+    pub(crate) fn social_alias(&self, number: &SocialNumber) -> DocKey {
+        self.alias(b"social/", number.as_str())
+    }
+
+    /// Where the alias document of a personal number stands.
+    pub(crate) fn personal_alias(&self, number: &PersonalNumber) -> DocKey {
+        self.alias(b"personal/", number.as_str())
+    }
+
+    /// Where the alias document of a card number stands.
+    pub(crate) fn card_alias(&self, number: &CardNumber) -> DocKey {
+        self.alias(b"card/", number.as_str())
+    }
+
+    /// Where a one-time code's document stands.
+    pub(crate) fn code_key(&self, code: &str) -> DocKey {
+        let id = self.codes.blind(&[b"name/", code.as_bytes()].concat());
+        DocKey::new(DocKind::OneTimeCode, id)
+    }
+
+    /// 32 bytes that nobody without the store key can tell from random ones; the same for the same `origin`.
+    pub(crate) fn derive_code_bytes(&self, origin: &[u8]) -> [u8; 32] {
+        self.codes.blind(&[b"make/", origin].concat())
+    }
+
+    /// A keyed hash of an operator's command: equal for equal commands, and nothing to guess numbers with.
+    pub(crate) fn hash_command(&self, command: &[u8]) -> [u8; 32] {
+        self.index.blind(&[b"command/", command].concat())
+    }
+
+    /// What makes the order of status indexes unpredictable.
+    pub(crate) fn index_order_key(&self) -> [u8; 32] {
+        self.order.blind(b"blocks")
+    }
+
+    fn alias(&self, kind: &[u8], number: &str) -> DocKey {
+        let id = self.index.blind(&[kind, number.as_bytes()].concat());
+        DocKey::new(DocKind::Alias, id)
+    }
+}
+
+impl fmt::Debug for Vault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Vault(…)")
+    }
+}

@@ -1,0 +1,47 @@
+//! A memory store that outlives its service, as a disk does.
+
+use std::sync::Arc;
+
+use bhyt_core::ids::MemberId;
+use bhyt_server::store::memory::MemoryStore;
+use bhyt_server::store::{
+    Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreFault, StoredHead, StoredPage,
+};
+
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SharedStore(Arc<MemoryStore>);
+
+impl Store for SharedStore {
+    async fn head(&self, member: MemberId) -> Result<Option<StoredHead>, StoreFault> {
+        self.0.head(member).await
+    }
+
+    async fn read(&self, member: MemberId, from: u32, pages_max: usize) -> Result<Vec<StoredPage>, StoreFault> {
+        self.0.read(member, from, pages_max).await
+    }
+
+    async fn doc_get(&self, key: &DocKey) -> Result<Option<Doc>, StoreFault> {
+        self.0.doc_get(key).await
+    }
+
+    async fn doc_scan(
+        &self,
+        kind: DocKind,
+        after: Option<Vec<u8>>,
+        docs_max: usize,
+    ) -> Result<Vec<(DocKey, Doc)>, StoreFault> {
+        self.0.doc_scan(kind, after, docs_max).await
+    }
+
+    async fn commit(&self, commit: Commit) -> Result<Outcome, StoreFault> {
+        self.0.commit(commit).await
+    }
+
+    async fn tail(&self, shard: Shard, after: u64, changes_max: usize) -> Result<Vec<Change>, StoreFault> {
+        self.0.tail(shard, after, changes_max).await
+    }
+
+    async fn tail_end(&self, shard: Shard) -> Result<u64, StoreFault> {
+        self.0.tail_end(shard).await
+    }
+}
