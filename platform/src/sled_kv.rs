@@ -17,15 +17,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{PoisonError, RwLock};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bhyt_core::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 use crate::commit_count::CommitCount;
 use crate::files::{self, FileOperation};
 use crate::kv::{Batch, Damage, Kv, Pair, StoreError};
-use crate::store_folder::{Found, StoreKind, StoreLock, enter, finish_making, try_lock};
+use crate::store_folder::{Found, StoreKind, StoreLock, await_lock, enter, finish_making};
 use crate::stored::{Tally, decode_stored, encode_stored};
 
 /// A store in a folder of its own. Dropping it closes it.
@@ -299,14 +298,12 @@ fn await_engine_lock(folder: &Path, database: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(StoreError::from_io(FileOperation::Open, database, error)),
     };
-    let start = Instant::now();
-    while !try_lock(&file).map_err(StoreError::at(FileOperation::Lock, database))? {
-        if start.elapsed() > ENGINE_LOCK_WAIT_MAX {
-            return Err(StoreError::InUse { path: folder.to_owned() });
-        }
-        thread::sleep(ENGINE_LOCK_PAUSE);
+    let free = await_lock(&file, ENGINE_LOCK_WAIT_MAX);
+    if free.map_err(StoreError::at(FileOperation::Lock, database))? {
+        Ok(())
+    } else {
+        Err(StoreError::InUse { path: folder.to_owned() })
     }
-    Ok(())
 }
 
 fn engine_error(folder: &Path, error: sled::Error) -> StoreError {
@@ -325,7 +322,6 @@ const TALLY_KEY: &[u8] = &[0, b't'];
 const COUNT_FILE: &str = "commits";
 const CACHE_BYTES_MIN: u64 = 1024 * 1024;
 const ENGINE_LOCK_WAIT_MAX: Duration = Duration::from_secs(5);
-const ENGINE_LOCK_PAUSE: Duration = Duration::from_millis(2);
 
 /// Pages larger than a quarter of a segment go to `blobs/`. With the engine's default of 512 KiB, 2,048 values of 16 KiB
 /// made 224 such files; with 1 MiB still 18; with 2 MiB none.

@@ -7,6 +7,8 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::files::{
     self, FileAccess, FileError, FileOperation, folder_of, is_temporary, read_bounded, write_atomic,
@@ -152,7 +154,7 @@ impl StoreLock {
             }
             Err(error) => return Err(StoreError::from_io(FileOperation::Lock, &path, error)),
         };
-        if try_lock(&file).map_err(StoreError::at(FileOperation::Lock, &path))? {
+        if await_lock(&file, LOCK_WAIT_MAX).map_err(StoreError::at(FileOperation::Lock, &path))? {
             Ok(Self { _file: file })
         } else {
             Err(StoreError::InUse { path: folder.to_owned() })
@@ -160,8 +162,23 @@ impl StoreLock {
     }
 }
 
-/// Takes the system's advisory lock of an open file; false when somebody has it. Dropped with the file.
-pub(crate) fn try_lock(file: &File) -> Result<bool, std::io::Error> {
+/// Takes the system's advisory lock of an open file, which is dropped with the file; false when somebody else has it for
+/// all of `wait_max`.
+///
+/// Waits, because a lock outlives its owner for a moment: a process that another thread forks holds a copy until it
+/// executes its program, and engines close their files on threads of their own.
+pub(crate) fn await_lock(file: &File, wait_max: Duration) -> Result<bool, std::io::Error> {
+    let start = Instant::now();
+    while !try_lock(file)? {
+        if start.elapsed() > wait_max {
+            return Ok(false);
+        }
+        thread::sleep(LOCK_PAUSE);
+    }
+    Ok(true)
+}
+
+fn try_lock(file: &File) -> Result<bool, std::io::Error> {
     #[cfg(unix)]
     {
         use rustix::fs::{FlockOperation, flock};
@@ -234,6 +251,8 @@ const SCHEMA_WORD: &str = "bhyt-store";
 const SCHEMA_FILE: &str = "SCHEMA";
 const SCHEMA_FILE_BYTES_MAX: usize = 256;
 const LOCK_FILE: &str = "lock";
+const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
+const LOCK_PAUSE: Duration = Duration::from_millis(2);
 const SET_ASIDE_MARK: &str = ".corrupt-";
 #[cfg(windows)]
 const ERROR_SHARING_VIOLATION: i32 = 32;

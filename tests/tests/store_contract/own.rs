@@ -68,13 +68,16 @@ fn an_index_with_a_flipped_byte_loses_nothing() {
 }
 
 #[test]
-fn an_index_without_some_keys_is_noticed() {
-    let own = filled();
-    let index = SledKv::open(&own.index(), StoreKind::Own, OPTIONS).unwrap();
-    index.commit(deletes(&[b"document"])).unwrap();
-    drop(index);
-    let recovery = own.mended();
-    assert!(matches!(recovery.index, IndexRecovery::Rebuilt { why: IndexLoss::Differs, .. }), "{recovery:?}");
+fn an_index_with_keys_too_few_too_many_or_of_another_value_is_noticed() {
+    for wrong in [deletes(&[b"document"]), puts(&[(b"erased", b"long ago")]), puts(&[(b"mark", b"1")])] {
+        let own = filled();
+        let index = SledKv::open(&own.index(), StoreKind::Own, OPTIONS).unwrap();
+        index.commit(wrong).unwrap();
+        drop(index);
+        let recovery = own.mended();
+        let differs = matches!(recovery.index, IndexRecovery::Rebuilt { why: IndexLoss::Differs, .. });
+        assert!(differs, "{recovery:?}");
+    }
 }
 
 #[test]
