@@ -2,7 +2,7 @@
 //! index only; derived from the operation that asked, so that an answer that was lost can be given again.
 
 use bhyt_core::sync::admin::AdminReply;
-use bhyt_core::time::{DAY_SECONDS, UnixSeconds};
+use bhyt_core::time::UnixSeconds;
 
 use super::cards::lost_races;
 use super::docs::{Found, write};
@@ -70,7 +70,7 @@ impl<S: Store> Service<S> {
                     }
                 };
             }
-            let expires = operation.now.plus(CODE_SECONDS);
+            let expires = operation.now.plus(self.settings.code_lifetime.as_secs());
             let (action, member) = match &purpose {
                 CodePurposeV1::Device(member) => (AuditAction::MakeDeviceCode, Some(*member)),
                 CodePurposeV1::Terminal(_) => (AuditAction::MakeTerminalToken, None),
@@ -157,8 +157,6 @@ pub(crate) fn use_code(
 const ALPHABET: &[u8; 32] = b"ABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 /// Twelve of 32 letters are 60 bits.
 const CODE_CHARS: usize = 12;
-/// A code ends after a day.
-const CODE_SECONDS: u64 = DAY_SECONDS;
 /// Times a code may be tried for something else: its holder mistyped a number, and again.
 const MISUSES_MAX: u8 = 5;
 

@@ -57,7 +57,7 @@ pub use answer::{Next, Peer, ReplySink};
 pub use authorise::{Permit, authorise};
 pub use fault::{ServiceFault, SignFault, Stop};
 pub use hub::{News, Seat};
-pub use parts::{KeyRing, NoHook, PublishHook, ServiceParts, TrustSource};
+pub use parts::{KeyRing, NoHook, PublishHook, ServiceParts, ServiceSettings, TrustSource};
 pub use principal::Principal;
 
 /// The service over a store. Shared by all connections.
@@ -73,6 +73,7 @@ pub struct Service<S> {
     publisher: Publisher,
     hub: Hub,
     attempts: Attempts,
+    settings: ServiceSettings,
     started: UnixSeconds,
 }
 
@@ -95,11 +96,26 @@ impl<S: Store> Service<S> {
             publisher: Publisher::new(parts.published),
             hub: Hub::default(),
             attempts: Attempts::default(),
+            settings: parts.settings,
             started,
         };
         service.load_status().await?;
         service.publish_due().await?;
         Ok(service)
+    }
+
+    /// The service's clock.
+    pub fn now(&self) -> UnixSeconds {
+        self.clock.now()
+    }
+
+    /// A trust bundle or a key has changed: whoever stays is told, and a new status key signs from now on.
+    ///
+    /// # Errors
+    /// [`ServiceFault`] when no status list could be made; the one in force stays.
+    pub async fn trust_changed(&self) -> Result<(), ServiceFault> {
+        self.hub.announce_trust();
+        self.publish_due().await
     }
 
     /// Signs `prepare`'s payload with the key for this use. The bytes are not to leave before their commit.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bhyt_core::cose::Verified;
 use bhyt_core::keys::{KeyId, Signature};
@@ -31,6 +32,26 @@ pub struct ServiceParts<S> {
     pub entropy: Arc<dyn Entropy>,
     /// Told of each status version before it is handed out.
     pub published: Arc<dyn PublishHook>,
+    /// What an operator may choose.
+    pub settings: ServiceSettings,
+}
+
+/// What an operator may choose about the service.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ServiceSettings {
+    /// How long a one-time code or token is good. Default a day.
+    pub code_lifetime: Duration,
+    /// The longest time between two status lists when nothing changes. Default an hour.
+    pub status_resign: Duration,
+}
+
+impl Default for ServiceSettings {
+    fn default() -> Self {
+        Self {
+            code_lifetime: Duration::from_secs(86_400),
+            status_resign: Duration::from_secs(3_600),
+        }
+    }
 }
 
 /// Holds the server's signing keys. A key may sit in a file or in a device: what signs only ever sees bytes.

@@ -1,5 +1,5 @@
 //! The status list: its sets in memory, and versions of it made from them. A version is stored before anybody sees it
-//! and its number never used again; a new one is made when something changed, when an hour has passed, and when the
+//! and its number never used again; a new one is made when something changed, when it has grown old, and when the
 //! status key changes, which begins a new epoch.
 //!
 //! Entries leave when they say nothing any more: after the card's last day, or the binding's.
@@ -204,8 +204,9 @@ impl<S: Store> Service<S> {
         self.expire_entries(now.day()).await?;
         let usage = KeyUse::Status;
         let key = self.keys.key_for(usage, now).ok_or(ServiceFault::NoKey { usage })?;
+        let resign = self.settings.status_resign.as_secs();
         let fresh = match self.publisher.state().current.as_ref() {
-            Some(current) => now.since(current.list.time()) < RENEW_SECONDS && current.key == key,
+            Some(current) => now.since(current.list.time()) < resign && current.key == key,
             None => false,
         };
         if fresh && !self.publisher.log.has_pending() {
@@ -231,6 +232,11 @@ impl<S: Store> Service<S> {
         self.publisher.wanted.notified().await;
     }
 
+    /// Whether a version takes so long to make that changes are better gathered first.
+    pub fn list_is_large(&self) -> bool {
+        self.publisher.current().entries > ENTRIES_AT_ONCE
+    }
+
     /// Something has changed that terminals should know soon.
     pub(crate) fn publish_soon(&self) {
         self.publisher.wanted.notify_one();
@@ -238,8 +244,7 @@ impl<S: Store> Service<S> {
 
     /// Publishes what waits, unless the list is so large that this is left to the background.
     pub(crate) async fn publish_before_answer(&self) -> Result<(), ServiceFault> {
-        let small = self.publisher.current().entries <= ENTRIES_AT_ONCE;
-        if small && self.publisher.log.has_pending() {
+        if !self.list_is_large() && self.publisher.log.has_pending() {
             self.publish_due().await?;
         }
         Ok(())
@@ -431,8 +436,6 @@ fn current_key() -> DocKey {
     DocKey::new(DocKind::StatusVersion, b"current".to_vec())
 }
 
-/// A list is made anew this often though nothing changed, so that terminals know theirs to be fresh.
-const RENEW_SECONDS: u64 = 3_600;
 /// Memory for lists no longer in force, which deltas are made from.
 const RECENT_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// What a list takes besides its sets.
