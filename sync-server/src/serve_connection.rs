@@ -93,9 +93,8 @@ async fn serve_exchange<S: Store>(
 ) {
     let shared = &taking.shared;
     loop {
-        let frame = match exchange.receive(taking.limit, REQUEST_WITHIN).await {
-            Ok(Some(frame)) => frame,
-            Ok(None) | Err(_) => break,
+        let Ok(Some(frame)) = exchange.receive(taking.limit, REQUEST_WITHIN).await else {
+            break;
         };
         let next = match (codec::decode::<Request>(&frame), shared.exchanges.try_acquire()) {
             (Ok(request), Ok(_permit)) => {

@@ -46,7 +46,7 @@ impl CardTerms {
             facility: fields.facility.unwrap_or_else(|| old.facility.clone()),
             from,
             // A new period that begins after the old one's end is not ended by it.
-            to: fields.to.or(old.valid_to.filter(|to| *to >= from)),
+            to: fields.to.or_else(|| old.valid_to.filter(|to| *to >= from)),
             five_years: fields.five_years.or(old.five_years),
             area: fields.area.or_else(|| old.area.clone()),
         })

@@ -2,6 +2,7 @@
 //! few commits as their keys allow. A row that says what is known already changes nothing, so a file may be sent again.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use bhyt_core::ids::{MemberId, Sex};
 use bhyt_core::limits::IMPORT_ROWS_MAX;
@@ -200,13 +201,14 @@ impl<S: Store> Service<S> {
         id: MemberId,
         fields: &MemberFields,
     ) -> Result<RowOutcome, ServiceFault> {
-        if !staged.members.contains_key(&id) {
-            let missing = ServiceFault::Inconsistent { what: "member" };
-            let open = self.open_member(id).await?.ok_or(missing)?;
-            staged.members.insert(id, StagedMember { open, changed: false });
-        }
-        let missing = ServiceFault::Inconsistent { what: "member" };
-        let member = staged.members.get_mut(&id).ok_or(missing)?;
+        let member = match staged.members.entry(id) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(place) => {
+                let missing = ServiceFault::Inconsistent { what: "member" };
+                let open = self.open_member(id).await?.ok_or(missing)?;
+                place.insert(StagedMember { open, changed: false })
+            }
+        };
         let before = member.open.details.clone();
         let details = &mut member.open.details;
         set(&mut details.full_name, &fields.full_name);

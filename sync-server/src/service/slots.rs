@@ -189,10 +189,11 @@ impl<S: Store> Service<S> {
     }
 
     async fn read_slot(&self, number: u8) -> Result<(Expected, SlotV1), ServiceFault> {
-        let found = self.doc("slot", &slot_key(number)).await?;
-        Ok(found.map_or((Expected::Absent, SlotV1::default()), |found: Found<_>| {
-            (Expected::Revision(found.revision), found.value)
-        }))
+        let found: Option<Found<SlotV1>> = self.doc("slot", &slot_key(number)).await?;
+        Ok(match found {
+            Some(found) => (Expected::Revision(found.revision), found.value),
+            None => (Expected::Absent, SlotV1::default()),
+        })
     }
 }
 

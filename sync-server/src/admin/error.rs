@@ -1,0 +1,133 @@
+//! Why a command was not done, with the exit code for each.
+
+use std::io;
+use std::path::PathBuf;
+
+use bhyt_core::codec::CodecError;
+use bhyt_core::sync::admin::RowFault;
+use bhyt_core::sync::messages::Refusal;
+use bhyt_core::trust::TrustError;
+use bhyt_platform::entropy::EntropyError;
+use bhyt_platform::files::FileError;
+use bhyt_platform::quic::TransportError;
+
+use super::outcome;
+use crate::exit::{Exit, Failure as _};
+use crate::keys::KeysError;
+
+/// Why a command was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum AdminError {
+    /// The trust bundle cannot be read.
+    #[error("trust bundle cannot be read")]
+    TrustFile(#[source] FileError),
+    /// The file is no trust bundle.
+    #[error("{} is no trust bundle", .path.display())]
+    Trust {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: TrustError,
+    },
+    /// The trust bundle names no server key.
+    #[error("the trust bundle names no server key")]
+    NoServerKey,
+    /// The operator's key cannot be read.
+    #[error("operator's key")]
+    Key(#[source] KeysError),
+    /// The system gives no random bytes.
+    #[error("no randomness")]
+    Entropy(#[source] EntropyError),
+    /// The server's name has no address.
+    #[error("{server} has no address")]
+    NoAddress {
+        /// As given.
+        server: String,
+        /// What the system said; nothing when it found none.
+        source: Option<io::Error>,
+    },
+    /// The server cannot be reached, or the line broke and stayed broken.
+    #[error("the server cannot be reached")]
+    Unreachable(#[source] TransportError),
+    /// The server answered something else than it was asked.
+    #[error("the server's answer is not understood")]
+    Unexpected,
+    /// A frame of ours or the server's is not of its form.
+    #[error("a frame is not of its form")]
+    Frame(#[source] CodecError),
+    /// The server refuses.
+    #[error("refused: {0}")]
+    Refused(Refusal),
+    /// A field is not taken.
+    #[error("{}: {}", outcome::field_name(.0.field), outcome::reason_name(.0.reason))]
+    Field(RowFault),
+    /// The import file cannot be read.
+    #[error("{} cannot be read", .path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The import file is no CSV with the columns that it should have.
+    #[error("{}: column {column:?} is {wrong}", .path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// The column.
+        column: String,
+        /// Missing or unknown.
+        wrong: &'static str,
+    },
+    /// The list of faults cannot be written.
+    #[error("{} cannot be written", .path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// Standard output is gone.
+    #[error("standard output")]
+    Output(#[source] io::Error),
+    /// Some rows were not taken; the others were.
+    #[error("{failed} of {rows} rows were not taken, see {}", .errors_file.display())]
+    RowsFailed {
+        /// Rows read.
+        rows: u64,
+        /// Rows not taken.
+        failed: u64,
+        /// Where they are listed.
+        errors_file: PathBuf,
+    },
+}
+
+impl AdminError {
+    /// The exit code.
+    pub(super) fn exit_code(&self) -> Exit {
+        match self {
+            Self::Key(error) => error.exit(),
+            Self::TrustFile(_)
+            | Self::Entropy(_)
+            | Self::Read { .. }
+            | Self::Write { .. }
+            | Self::Output(_) => Exit::Io,
+            Self::Trust { .. }
+            | Self::NoServerKey
+            | Self::Columns { .. }
+            | Self::Field(_)
+            | Self::RowsFailed { .. }
+            | Self::Refused(Refusal::Malformed) => Exit::Data,
+            Self::NoAddress { .. }
+            | Self::Unreachable(_)
+            | Self::Refused(Refusal::Busy { .. }) => Exit::Unavailable,
+            Self::Unexpected | Self::Frame(_) | Self::Refused(Refusal::Internal) => Exit::Internal,
+            Self::Refused(_) => Exit::Refused,
+        }
+    }
+
+    /// Whether the same may go well when it is tried again.
+    pub(super) fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Refused(Refusal::Busy { .. }))
+    }
+}

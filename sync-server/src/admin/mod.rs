@@ -1,0 +1,94 @@
+//! `bhyt-server admin`: an operator's commands, sent to a running server.
+//!
+//! The server's key is pinned from the trust bundle, the operator's is proven in the handshake. Each command has an
+//! operation id of its own, so one that has to be sent again is done once.
+
+mod args;
+mod client;
+mod csv_rows;
+mod error;
+mod import;
+mod outcome;
+mod print;
+
+use bhyt_core::sync::admin::{AdminCommand, CardChange};
+
+use crate::exit::{Exit, Failure};
+
+pub use args::{AdminArgs, AdminWhat, CardFieldArgs, CardWhat, DeviceWhat, MemberWhat, TerminalWhat};
+pub use error::AdminError;
+
+use client::AdminClient;
+use csv_rows::Table;
+use print::Output;
+
+/// Runs one command.
+///
+/// # Errors
+/// [`AdminError`], with the exit code that belongs to it.
+pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
+    let client = AdminClient::connect(&args).await?;
+    let output = Output { json: args.json };
+    let done = act(&client, &output, args.what).await;
+    client.close().await;
+    done
+}
+
+async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(), AdminError> {
+    let command = match what {
+        AdminWhat::Member(MemberWhat::Import { file }) => {
+            return import::run(client, output, Table::Members, &file).await;
+        }
+        AdminWhat::Card(CardWhat::Import { file }) => {
+            return import::run(client, output, Table::Cards, &file).await;
+        }
+        AdminWhat::Member(MemberWhat::Show { member }) => AdminCommand::ShowMember(member),
+        AdminWhat::Card(what) => card_command(what)?,
+        AdminWhat::Device(DeviceWhat::Code { member }) => AdminCommand::MakeDeviceCode(member),
+        AdminWhat::Device(DeviceWhat::List { member }) => AdminCommand::ListDevices(member),
+        AdminWhat::Device(DeviceWhat::Retire { device }) => AdminCommand::RetireDevice(device),
+        AdminWhat::Terminal(TerminalWhat::Enrol { facility }) => {
+            AdminCommand::MakeTerminalToken(facility)
+        }
+        AdminWhat::Terminal(TerminalWhat::List { facility }) => {
+            AdminCommand::ListTerminals(facility)
+        }
+        AdminWhat::Terminal(TerminalWhat::Retire { terminal }) => {
+            AdminCommand::RetireTerminal(terminal)
+        }
+        AdminWhat::Status => AdminCommand::ShowStatus,
+    };
+    let as_token = matches!(command, AdminCommand::MakeTerminalToken(_));
+    let list = match &command {
+        AdminCommand::ListTerminals(_) => Some(print::List::Terminals),
+        AdminCommand::ListDevices(_) => Some(print::List::Devices),
+        _ => None,
+    };
+    let replies = client.command(command).await?;
+    output.replies(&replies, list, as_token)
+}
+
+fn card_command(what: CardWhat) -> Result<AdminCommand, AdminError> {
+    let change = |number, change| AdminCommand::ChangeCard { number, change };
+    Ok(match what {
+        CardWhat::Show { number } => AdminCommand::ShowCard(number),
+        CardWhat::Issue { member, number, fields } => {
+            AdminCommand::IssueCard(fields.row(member, number))
+        }
+        CardWhat::Replace { number, new_number, fields } => AdminCommand::ReplaceCard {
+            number,
+            row: fields.row(String::new(), new_number.unwrap_or_default()),
+        },
+        CardWhat::Withdraw { number } => change(number, CardChange::Withdraw),
+        CardWhat::Reduce { number, reason } => change(number, CardChange::Reduce(reason)),
+        CardWhat::Hold { number } => change(number, CardChange::Hold),
+        CardWhat::Release { number } => change(number, CardChange::Release),
+        CardWhat::Import { .. } => return Err(AdminError::Unexpected),
+    })
+}
+
+impl Failure for AdminError {
+    fn exit(&self) -> Exit {
+        self.exit_code()
+    }
+}

@@ -1,0 +1,55 @@
+//! Words for what the server says of rows and cards, as they stand in files and JSON.
+
+use bhyt_core::card_record::CardStanding;
+use bhyt_core::sync::admin::{Applied, RowField, RowReason};
+
+/// The column's name.
+pub(super) fn field_name(field: RowField) -> &'static str {
+    match field {
+        RowField::Member => "member",
+        RowField::FullName => "full_name",
+        RowField::BirthDate => "birth_date",
+        RowField::Sex => "sex",
+        RowField::PersonalId => "personal_id",
+        RowField::Phone => "phone",
+        RowField::Address => "address",
+        RowField::Number => "number",
+        RowField::Level => "level",
+        RowField::Facility => "facility",
+        RowField::From => "from",
+        RowField::To => "to",
+        RowField::FiveYears => "five_years",
+        RowField::Area => "area",
+    }
+}
+
+/// Why a field was not taken.
+pub(super) fn reason_name(reason: RowReason) -> &'static str {
+    match reason {
+        RowReason::Missing => "missing",
+        RowReason::Malformed => "malformed",
+        RowReason::TooLong => "too_long",
+        RowReason::NotFound => "not_found",
+        RowReason::Conflict => "conflict",
+        RowReason::Internal => "internal",
+    }
+}
+
+/// Whether it was done now or before.
+pub(super) fn applied_name(applied: Applied) -> &'static str {
+    match applied {
+        Applied::Accepted => "accepted",
+        Applied::Duplicate => "duplicate",
+    }
+}
+
+/// What became of a card.
+pub(super) fn standing_name(standing: CardStanding) -> &'static str {
+    match standing {
+        CardStanding::InForce => "in_force",
+        CardStanding::Withdrawn => "withdrawn",
+        CardStanding::Reduced(_) => "reduced",
+        CardStanding::Superseded => "superseded",
+        CardStanding::Held => "held",
+    }
+}
