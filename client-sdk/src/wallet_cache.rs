@@ -162,22 +162,27 @@ impl WalletCache {
         Ok(self.store.commit(batch)?)
     }
 
-    /// Removes everything of a member.
+    /// Removes everything of a member. The cursor goes last: while it is there, what is left is found.
     pub(crate) fn remove_member(&self, member: MemberId) -> Result<(), StoredError> {
+        self.sweep(member, None, |_, _| Ok(()))?;
         let mut batch = Batch::new();
         batch.delete(&cursor_key(member))?;
         batch.delete(&credentials_key(member))?;
-        self.store.commit(batch)?;
-        self.sweep(member, None, |_, _| Ok(()))
+        Ok(self.store.commit(batch)?)
     }
 
     /// Removes what is cached of members that this phone no longer holds.
     pub(crate) fn remove_others(&self, held: &[MemberId]) -> Result<(), StoredError> {
-        for tag in [CURSOR_TAG, CREDENTIALS_TAG] {
-            let found = self.store.scan(&[tag], None, BATCH_KEYS_MAX)?;
-            let members = found.iter().filter_map(|(key, _)| key.get(1..)?.try_into().ok());
-            for member in members.map(MemberId).filter(|member| !held.contains(member)) {
-                self.remove_member(member)?;
+        for tag in [CURSOR_TAG, CREDENTIALS_TAG, PAGE_TAG] {
+            let mut after: Option<Vec<u8>> = None;
+            while let Some((key, _)) = self.store.scan(&[tag], after.as_deref(), 1)?.pop() {
+                let id = key.get(1..17).and_then(|id| id.try_into().ok()).map(MemberId);
+                let id = id.ok_or(StoredError::Parts)?;
+                if !held.contains(&id) {
+                    self.remove_member(id)?;
+                }
+                // Past every key of this member.
+                after = Some([&[tag], id.0.as_slice(), &[0xff; 13]].concat());
             }
         }
         Ok(())
@@ -289,6 +294,6 @@ fn page_key(member: MemberId, generation: u32, first_seq: Seq) -> Vec<u8> {
 const PAGE_TAG: u8 = b'p';
 const CURSOR_TAG: u8 = b'c';
 const CREDENTIALS_TAG: u8 = b'd';
-/// Pages in one commit: at 16 kB each these are 2 MB.
-const PAGES_PER_BATCH: usize = 128;
+/// Pages in one commit: at 16 kB each these are 2 MB. Few in unit tests, so that small feeds need several commits.
+const PAGES_PER_BATCH: usize = if cfg!(test) { 4 } else { 128 };
 const _: () = assert!(PAGES_PER_BATCH + 2 <= BATCH_KEYS_MAX);

@@ -224,3 +224,7 @@ fn load_member(cache: &WalletCache, id: MemberId, member: &OwnMember) -> Result<
 struct FamilyTooLarge {
     limit: usize,
 }
+
+#[cfg(test)]
+#[path = "wallet_store_tests.rs"]
+mod tests;
