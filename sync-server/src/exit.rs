@@ -1,6 +1,7 @@
 //! Exit codes of the program, after sysexits(3), and the trait by which every failure names its own.
 
 use std::error::Error;
+use std::process::ExitCode;
 
 /// How the program ends when it does not end well. The numbers are part of the command line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,14 +29,37 @@ pub trait Failure: Error {
     fn exit(&self) -> Exit;
 }
 
-/// What `--help` says of exit codes.
-pub const EXIT_CODES_HELP: &str = "\
-Exit codes:
-  0   done
-  64  the command line is not understood
-  65  a file or stored value is not what it should be
-  69  the server cannot be reached
-  70  internal fault
-  74  reading or writing failed
-  75  the data folder is in use by another process
-  77  refused: the message says by which rule";
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// Any failure, for whoever calls several things that fail in their own ways and passes it on.
+#[derive(Debug)]
+pub struct Ending(Box<dyn Failure>);
+
+impl Ending {
+    /// The exit code.
+    pub fn exit(&self) -> Exit {
+        self.0.exit()
+    }
+
+    /// The failure and its causes, in one line.
+    pub fn chain(&self) -> String {
+        let mut line = self.0.to_string();
+        let mut cause = self.0.source();
+        while let Some(error) = cause {
+            line.push_str(": ");
+            line.push_str(error.to_string().trim_end());
+            cause = error.source();
+        }
+        line
+    }
+}
+
+impl<F: Failure + 'static> From<F> for Ending {
+    fn from(failure: F) -> Self {
+        Self(Box::new(failure))
+    }
+}

@@ -7,7 +7,6 @@
 //! trust.cose         the trust bundle in force
 //! trust/N.cose       every bundle so far, by version
 //! status/            published status lists, and `current`
-//! operator.key       the first operator's key, until it is moved to the operator's machine
 //! ```
 //!
 //! Root keys are born outside and stay outside: [`DataFolder::find_root_key`] looks for one that strayed in.
@@ -68,11 +67,6 @@ impl DataFolder {
         self.status().join("current")
     }
 
-    /// `operator.key`.
-    pub fn operator_key_file(&self) -> PathBuf {
-        self.0.join("operator.key")
-    }
-
     /// A file inside the folder that is a root key, by whatever name. Looks at every small file, [`DEPTH_MAX`] folders
     /// deep, and follows links, since what can be read through the folder is as good as in it.
     pub fn find_root_key(&self) -> Result<Option<PathBuf>, FileError> {
@@ -84,9 +78,9 @@ impl DataFolder {
 pub const DEPTH_MAX: usize = 4;
 
 fn find_root_key(folder: &Path, depth_left: usize) -> Result<Option<PathBuf>, FileError> {
-    let entries = fs::read_dir(folder).map_err(io(FileOperation::List, folder))?;
+    let entries = fs::read_dir(folder).map_err(io_at(FileOperation::List, folder))?;
     for entry in entries {
-        let path = entry.map_err(io(FileOperation::List, folder))?.path();
+        let path = entry.map_err(io_at(FileOperation::List, folder))?.path();
         // A file that goes away meanwhile, or a link to nothing, holds no key.
         let Ok(metadata) = fs::metadata(&path) else {
             continue;
@@ -110,18 +104,15 @@ fn is_root_key(path: &Path, length: u64) -> Result<bool, FileError> {
     let mut start = Vec::new();
     fs::File::open(path)
         .and_then(|file| file.take(WORDS_BYTES).read_to_end(&mut start))
-        .map_err(io(FileOperation::Read, path))?;
+        .map_err(io_at(FileOperation::Read, path))?;
     let mut words = start.split(|byte| *byte == b' ');
     Ok(words.next() == Some(b"bhyt-key") && words.nth(1) == Some(b"root"))
 }
 
-fn io(operation: FileOperation, path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
+/// Names operation and path of a system error, for `map_err`.
+pub(crate) fn io_at(operation: FileOperation, path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
     let path = path.to_owned();
-    move |source| FileError::Io {
-        operation,
-        path,
-        source,
-    }
+    move |source| FileError::Io { operation, path, source }
 }
 
 /// Longer files are no key files.
@@ -139,7 +130,7 @@ mod tests {
         let data = DataFolder::new(folder.path());
         fs::create_dir_all(data.store().join("blobs")).unwrap();
         let line = |usage: &str| format!("bhyt-key 1 {usage} {}\n", "5a".repeat(32));
-        fs::write(data.operator_key_file(), line("operator")).unwrap();
+        fs::write(data.path().join("operator.key"), line("operator")).unwrap();
         fs::write(data.path().join("notes"), "root key: in the safe").unwrap();
         assert_eq!(data.find_root_key().unwrap(), None);
         let hidden = data.store().join("blobs/.photo.jpg");
@@ -158,11 +149,7 @@ mod tests {
         std::os::unix::fs::symlink(data.path(), data.path().join("loop")).unwrap();
         assert_eq!(data.find_root_key().unwrap(), None);
         std::os::unix::fs::symlink(&away, data.path().join("keys")).unwrap();
-        fs::write(
-            away.join("a"),
-            format!("bhyt-key 1 root {}\n", "5a".repeat(32)),
-        )
-        .unwrap();
+        fs::write(away.join("a"), format!("bhyt-key 1 root {}\n", "5a".repeat(32))).unwrap();
         assert!(data.find_root_key().unwrap().is_some());
     }
 }

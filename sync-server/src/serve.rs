@@ -18,7 +18,7 @@ use crate::store::Store;
 use crate::trust_keeper::Reload;
 
 /// Serves until `shutdown` completes, then says goodbye and returns. Once clients can come, the bound address stands in
-/// [`READY_FILE`] of the data folder; it is removed at the end.
+/// the ready file, if one was asked for; it is removed at the end.
 ///
 /// # Errors
 /// [`ServeError`] when the server cannot begin to serve.
@@ -26,7 +26,7 @@ pub async fn run<S: Store>(
     parts: Parts<S>,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServeError> {
-    let Parts { config, service, host } = parts;
+    let Parts { config, service, host, ready_file } = parts;
     let usage = KeyUse::Transport;
     let key = host.transport_key(service.clock.now()).ok_or(ServeError::NoKey { usage })?;
     let service = Arc::new(Service::open(service).await?);
@@ -37,8 +37,9 @@ pub async fn run<S: Store>(
         limits: config.limits,
     })?;
     let address = listener.local_address();
-    let ready = host.folder().path().join(READY_FILE);
-    files::write_atomic(&ready, format!("{address}\n").as_bytes(), FileAccess::AllMayRead)?;
+    if let Some(path) = &ready_file {
+        files::write_atomic(path, format!("{address}\n").as_bytes(), FileAccess::AllMayRead)?;
+    }
     tracing::info!(%address, "serving");
     tokio::select! {
         () = shutdown => {}
@@ -49,12 +50,9 @@ pub async fn run<S: Store>(
     tracing::info!("stopping");
     listener.shutdown(CloseCode::Goodbye { retry_after: RETRY_AFTER }, GRACE).await;
     // A leftover would name a port that nobody listens on; that is all it can do.
-    let _ = std::fs::remove_file(&ready);
+    let _ = ready_file.map(std::fs::remove_file);
     Ok(())
 }
-
-/// In the data folder while clients can come: the bound address, in one line.
-pub const READY_FILE: &str = "ready";
 
 async fn accept<S: Store>(listener: &Listener, service: &Arc<Service<S>>) {
     let shared = Arc::new(Shared {

@@ -30,10 +30,7 @@ pub struct CurrentStatusV1 {
 impl CurrentStatusV1 {
     /// Epoch and number.
     pub fn version(&self) -> StatusVersion {
-        StatusVersion {
-            epoch: self.epoch,
-            number: self.number,
-        }
+        StatusVersion { epoch: self.epoch, number: self.number }
     }
 }
 
@@ -43,17 +40,10 @@ impl Schema for CurrentStatusV1 {
 }
 
 /// Replaces `status/current`, durably.
-pub fn write_current_status(
-    folder: &DataFolder,
-    current: &CurrentStatusV1,
-) -> Result<(), StoredError> {
+pub fn write_current_status(folder: &DataFolder, current: &CurrentStatusV1) -> Result<(), StoredError> {
     let bytes = codec::encode(current)?;
     files::create_private_folder(&folder.status())?;
-    files::write_atomic(
-        &folder.current_status_file(),
-        &bytes,
-        FileAccess::AllMayRead,
-    )?;
+    files::write_atomic(&folder.current_status_file(), &bytes, FileAccess::AllMayRead)?;
     Ok(())
 }
 
@@ -95,13 +85,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let folder = DataFolder::new(folder.path());
         assert_eq!(read_current_status(&folder).unwrap(), None);
-        let current = CurrentStatusV1 {
-            epoch: 1,
-            number: 2,
-            time: UnixSeconds(3),
-            covers: 4,
-            last_change: 5,
-        };
+        let current =
+            CurrentStatusV1 { epoch: 1, number: 2, time: UnixSeconds(3), covers: 4, last_change: 5 };
         write_current_status(&folder, &current).unwrap();
         assert_eq!(read_current_status(&folder).unwrap(), Some(current));
         let golden = "8c0001000000020000000000000003000000000000000400000000000000\

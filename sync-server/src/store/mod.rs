@@ -22,6 +22,8 @@ use bhyt_core::ids::MemberId;
 use bhyt_core::limits::{BATCH_KEYS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use bhyt_platform::kv::StoreError;
 
+use crate::exit::{Exit, Failure};
+
 /// The server's store.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The member's newest head; `None` before the first record.
@@ -323,6 +325,25 @@ impl From<StoreError> for StoreFault {
         match error {
             StoreError::Closed { .. } => Self::Closed,
             error => Self::Embedded(Arc::new(error)),
+        }
+    }
+}
+
+impl Failure for StoreFault {
+    fn exit(&self) -> Exit {
+        let Self::Embedded(error) = self else {
+            return match self {
+                Self::Unreadable { .. } => Exit::Data,
+                Self::NoWriter(_) => Exit::Io,
+                _ => Exit::Internal,
+            };
+        };
+        match **error {
+            StoreError::InUse { .. } => Exit::InUse,
+            StoreError::NewerVersion { .. } | StoreError::Foreign { .. } => Exit::Data,
+            StoreError::Corrupt { .. } => Exit::Data,
+            StoreError::Full { .. } | StoreError::Io { .. } => Exit::Io,
+            StoreError::TooLarge { .. } | StoreError::Closed { .. } => Exit::Internal,
         }
     }
 }

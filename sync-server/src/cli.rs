@@ -1,0 +1,194 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use bhyt_core::keys::KeyId;
+use bhyt_core::trust::KeyUse;
+use clap::{Args, Parser, Subcommand};
+
+use crate::admin::AdminArgs;
+use crate::keys::parse_usage;
+use crate::trust_command::Renewal;
+
+/// The sync server of offline health-insurance cards, and its operator's commands.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "bhyt-server", version, after_help = HELP, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Make a new server: data folder, keys, first trust bundle, first operator.
+    #[command(after_help = INIT_HELP)]
+    Init(InitArgs),
+    /// Trust bundles: the root-signed list of keys.
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    /// Serve phones, terminals and operators until SIGINT or SIGTERM.
+    #[command(after_help = SERVE_HELP)]
+    Serve(ServeArgs),
+    /// An operator's commands, sent to a running server.
+    Admin(AdminArgs),
+}
+
+/// What to make a server from.
+#[derive(Clone, Debug, Args)]
+pub struct InitArgs {
+    /// The data folder; new or empty.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Folder for the three root keys and the operator's key; new or empty, and not inside the data folder.
+    #[arg(long, value_name = "DIR")]
+    pub root_keys: PathBuf,
+    /// Print one JSON object instead of text: issuer_key, root_fingerprint, trust, operator_key, root_keys.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be done about trust bundles.
+#[derive(Clone, Debug, Subcommand)]
+pub enum TrustCommand {
+    /// Sign the next trust bundle with root keys and put it in force; a running server takes it within a second.
+    #[command(after_help = RENEW_HELP)]
+    Renew(RenewArgs),
+}
+
+/// What the next bundle shall be.
+#[derive(Clone, Debug, Args)]
+pub struct RenewArgs {
+    /// The data folder.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// Root keys that sign; as many as the threshold, 2 unless the roots were changed.
+    #[arg(long = "root-key", value_name = "FILE", required = true, num_args = 1..)]
+    pub root_keys: Vec<PathBuf>,
+    /// All root keys from now on, made elsewhere; more than half of them will have to sign.
+    #[arg(long = "new-root", value_name = "FILE", num_args = 1..)]
+    pub new_roots: Vec<PathBuf>,
+    /// Make a new key for this use: card, status, head or transport.
+    #[arg(long = "add-key", value_name = "USE", num_args = 1.., value_parser = usage)]
+    pub add: Vec<KeyUse>,
+    /// Days from now when the new keys begin to sign, so that terminals know them before they meet them.
+    #[arg(long, value_name = "DAYS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=400))]
+    pub start_in_days: u32,
+    /// A key that signs no more from now on; what it signed stays good.
+    #[arg(long = "close-key", value_name = "KID", num_args = 1.., value_parser = key_id)]
+    pub close: Vec<KeyId>,
+    /// A key to take out: what it signed, every card too, is good no more.
+    #[arg(long = "retire-key", value_name = "KID", num_args = 1.., value_parser = key_id)]
+    pub retire: Vec<KeyId>,
+    /// Print one JSON object instead of text: version, expires, trust, root_fingerprint, added.
+    #[arg(long)]
+    pub json: bool,
+}
+
+impl From<RenewArgs> for Renewal {
+    fn from(args: RenewArgs) -> Self {
+        Self {
+            root_keys: args.root_keys,
+            new_roots: args.new_roots,
+            add: args.add,
+            start_in_days: args.start_in_days,
+            close: args.close,
+            retire: args.retire,
+        }
+    }
+}
+
+/// What to serve.
+#[derive(Clone, Debug, Args)]
+pub struct ServeArgs {
+    /// The data folder that `init` made.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// UDP address and port to listen on; goes before the one in server.toml. Port 0 takes a free one.
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
+    /// A file to write the bound address to, in one line, once clients can come; removed at the end.
+    #[arg(long, value_name = "FILE")]
+    pub ready_file: Option<PathBuf>,
+}
+
+fn usage(word: &str) -> Result<KeyUse, &'static str> {
+    parse_usage(word).ok_or("one of card, status, head, transport")
+}
+
+fn key_id(text: &str) -> Result<KeyId, &'static str> {
+    KeyId::from_hex(text).ok_or("16 hexadecimal digits")
+}
+
+const HELP: &str = "\
+Examples:
+  bhyt-server init --data ./data --root-keys ./roots
+  bhyt-server serve --data ./data
+  bhyt-server trust renew --data ./data --root-key /usb1/root-1.key /usb2/root-2.key
+
+Logs are JSON on stderr and hold no personal data; BHYT_LOG sets their level, and server.toml when it is not set.
+
+Exit codes:
+  0   done
+  64  the command line is not understood
+  65  a file or stored value is not what it should be
+  69  the server cannot be reached
+  70  internal fault
+  74  reading or writing failed
+  75  the data folder is in use by another process
+  77  refused: the message says by which rule";
+const INIT_HELP: &str = "\
+Examples:
+  bhyt-server init --data ./data --root-keys ./roots
+  bhyt-server init --data /srv/bhyt --root-keys /media/usb/roots --json";
+const SERVE_HELP: &str = "\
+Examples:
+  bhyt-server serve --data ./data
+  bhyt-server serve --data ./data --listen '[::]:4433'
+  bhyt-server serve --data ./data --listen 127.0.0.1:0 --ready-file ./address";
+const RENEW_HELP: &str = "\
+Examples:
+  bhyt-server trust renew --data ./data --root-key /usb1/root-1.key --root-key /usb2/root-2.key
+  bhyt-server trust renew --data ./data --root-key r1 r2 --add-key card --start-in-days 30
+  bhyt-server trust renew --data ./data --root-key r1 r2 --add-key status --retire-key 0011223344556677
+  bhyt-server trust renew --data ./data --root-key r1 r2 --close-key 0011223344556677 --json
+  bhyt-server trust renew --data ./data --root-key r1 r2 --new-root n1 n2 n3";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_example_parses() {
+        Cli::command().debug_assert();
+        let help = [HELP, INIT_HELP, SERVE_HELP, RENEW_HELP].join("\n");
+        let examples = help.lines().filter(|line| line.trim().starts_with("bhyt-server "));
+        let parsed = examples.map(|line| {
+            let line = line.replace('\'', "");
+            Cli::try_parse_from(line.split_whitespace()).map_err(|error| format!("{line}: {error}"))
+        });
+        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 13);
+    }
+
+    #[test]
+    fn values_are_typed_at_once() {
+        let renew = |rest: &str| {
+            let line = format!("bhyt-server trust renew --data d --root-key a {rest}");
+            let cli = Cli::try_parse_from(line.split_whitespace()).ok()?;
+            match cli.command {
+                Command::Trust(TrustCommand::Renew(args)) => Some(Renewal::from(args)),
+                _ => None,
+            }
+        };
+        let renewal = renew("b --add-key card head --retire-key 00112233445566ff").unwrap();
+        assert_eq!(renewal.root_keys.len(), 2);
+        assert_eq!(renewal.add, [KeyUse::Card, KeyUse::Head]);
+        assert_eq!(renewal.retire, [KeyId([0, 0x11, 0x22, 0x33, 0x44, 0x55, 0x66, 0xff])]);
+        for bad in ["--add-key operator", "--retire-key 0011", "--start-in-days 401"] {
+            assert!(renew(bad).is_none(), "{bad}");
+        }
+    }
+}
