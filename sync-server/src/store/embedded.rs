@@ -20,8 +20,8 @@ use super::layout;
 use super::view::View;
 use super::writer::{Request, Writer};
 use super::{
-    CHANGES_KEPT, Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreFault,
-    StoredHead, StoredPage,
+    CHANGES_KEPT, Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreFault, StoredHead,
+    StoredPage,
 };
 
 /// A store in a [`Kv`] of its own. Dropping it waits for the batch that is under way, and closes it.
@@ -44,19 +44,14 @@ pub struct EmbeddedOptions {
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self {
-            changes_kept: CHANGES_KEPT,
-            cache_bytes: 256 * 1024 * 1024,
-        }
+        Self { changes_kept: CHANGES_KEPT, cache_bytes: 256 * 1024 * 1024 }
     }
 }
 
 impl EmbeddedStore {
     /// Opens the store in `folder`, or makes it.
     pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Self, StoreFault> {
-        let sled = SledOptions {
-            cache_bytes: options.cache_bytes,
-        };
+        let sled = SledOptions { cache_bytes: options.cache_bytes };
         Self::over(SledKv::open(folder, StoreKind::Server, sled)?, options)
     }
 
@@ -69,11 +64,7 @@ impl EmbeddedStore {
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| StoreFault::NoWriter(Arc::new(error)))?;
-        Ok(Self {
-            view,
-            requests: Some(requests),
-            writer: Some(writer),
-        })
+        Ok(Self { view, requests: Some(requests), writer: Some(writer) })
     }
 }
 
@@ -89,15 +80,10 @@ impl Store for EmbeddedStore {
         from: u32,
         pages_max: usize,
     ) -> Result<Vec<StoredPage>, StoreFault> {
-        let after = from
-            .checked_sub(1)
-            .map(|last| layout::page_key(member, last));
+        let after = from.checked_sub(1).map(|last| layout::page_key(member, last));
         let prefix = layout::page_prefix(member);
         let pairs = self.view.scan(&prefix, after.as_deref(), pages_max)?;
-        pairs
-            .iter()
-            .map(|(key, stored)| layout::decode_page(key, stored))
-            .collect()
+        pairs.iter().map(|(key, stored)| layout::decode_page(key, stored)).collect()
     }
 
     async fn doc_get(&self, key: &DocKey) -> Result<Option<Doc>, StoreFault> {
@@ -121,30 +107,18 @@ impl Store for EmbeddedStore {
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreFault> {
         let keys = commit.checked_keys()?;
         let (answer, answered) = oneshot::channel();
-        let request = Request {
-            commit,
-            keys,
-            answer,
-        };
+        let request = Request { commit, keys, answer };
         let requests = self.requests.as_ref().ok_or(StoreFault::Closed)?;
         let sent = requests.send(request).await;
         sent.map_err(|_| StoreFault::Closed)?;
         answered.await.unwrap_or(Err(StoreFault::Closed))
     }
 
-    async fn tail(
-        &self,
-        shard: Shard,
-        after: u64,
-        changes_max: usize,
-    ) -> Result<Vec<Change>, StoreFault> {
+    async fn tail(&self, shard: Shard, after: u64, changes_max: usize) -> Result<Vec<Change>, StoreFault> {
         let prefix = layout::change_prefix(shard);
         let after = layout::change_key(shard, after);
         let pairs = self.view.scan(&prefix, Some(&after), changes_max)?;
-        pairs
-            .iter()
-            .map(|(key, stored)| layout::decode_change(key, stored))
-            .collect()
+        pairs.iter().map(|(key, stored)| layout::decode_change(key, stored)).collect()
     }
 
     async fn tail_end(&self, shard: Shard) -> Result<u64, StoreFault> {

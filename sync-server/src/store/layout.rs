@@ -80,10 +80,7 @@ impl ChangeLog {
 
 impl Default for ChangeLog {
     fn default() -> Self {
-        Self {
-            first: 1,
-            newest: 0,
-        }
+        Self { first: 1, newest: 0 }
     }
 }
 
@@ -91,14 +88,7 @@ impl Default for ChangeLog {
 pub(super) const TRIM_STEP: u64 = 128;
 
 pub(super) fn encode_head(head: &StoredHead) -> Vec<u8> {
-    value(
-        HEAD,
-        &[
-            &head.epoch.to_le_bytes(),
-            &head.size.to_le_bytes(),
-            &head.bytes,
-        ],
-    )
+    value(HEAD, &[&head.epoch.to_le_bytes(), &head.size.to_le_bytes(), &head.bytes])
 }
 
 pub(super) fn decode_head(stored: &[u8]) -> Result<StoredHead, StoreFault> {
@@ -121,10 +111,7 @@ pub(super) fn encode_page(page: &StoredPage) -> Vec<u8> {
 pub(super) fn decode_page(key: &[u8], stored: &[u8]) -> Result<StoredPage, StoreFault> {
     let read = || {
         let number = key.last_chunk()?;
-        Some(StoredPage {
-            number: u32::from_be_bytes(*number),
-            bytes: body(PAGE, stored)?.to_vec(),
-        })
+        Some(StoredPage { number: u32::from_be_bytes(*number), bytes: body(PAGE, stored)?.to_vec() })
     };
     read().ok_or(StoreFault::Unreadable { what: "page" })
 }
@@ -136,10 +123,7 @@ pub(super) fn encode_doc(revision: u64, bytes: &[u8]) -> Vec<u8> {
 pub(super) fn decode_doc(stored: &[u8]) -> Result<Doc, StoreFault> {
     let read = || {
         let (revision, bytes) = body(DOC, stored)?.split_first_chunk()?;
-        Some(Doc {
-            revision: u64::from_le_bytes(*revision),
-            bytes: bytes.to_vec(),
-        })
+        Some(Doc { revision: u64::from_le_bytes(*revision), bytes: bytes.to_vec() })
     };
     read().ok_or(StoreFault::Unreadable { what: "document" })
 }
@@ -165,10 +149,7 @@ pub(super) fn decode_change(key: &[u8], stored: &[u8]) -> Result<Change, StoreFa
 }
 
 pub(super) fn encode_change_log(log: ChangeLog) -> Vec<u8> {
-    value(
-        CHANGE_LOG,
-        &[&log.first.to_le_bytes(), &log.newest.to_le_bytes()],
-    )
+    value(CHANGE_LOG, &[&log.first.to_le_bytes(), &log.newest.to_le_bytes()])
 }
 
 pub(super) fn decode_change_log(stored: &[u8]) -> Result<ChangeLog, StoreFault> {
@@ -226,18 +207,11 @@ mod tests {
 
     #[test]
     fn values_are_golden_and_read_back() {
-        let head = StoredHead {
-            epoch: 1,
-            size: 2,
-            bytes: vec![9],
-        };
+        let head = StoredHead { epoch: 1, size: 2, bytes: vec![9] };
         let bytes = encode_head(&head);
         assert_eq!(hex(&bytes), "01000100000000000000020000000000000009");
         assert_eq!(decode_head(&bytes).unwrap(), head);
-        let page = StoredPage {
-            number: 7,
-            bytes: vec![9],
-        };
+        let page = StoredPage { number: 7, bytes: vec![9] };
         assert_eq!(hex(&encode_page(&page)), "020009");
         let read = decode_page(&page_key(MEMBER, 7), &encode_page(&page));
         assert_eq!(read.unwrap(), page);
@@ -248,10 +222,7 @@ mod tests {
         assert_eq!(hex(&bytes), format!("0400{}", "ab".repeat(16)));
         let read = decode_change(&change_key(Shard(0xab), 5), &bytes).unwrap();
         assert_eq!((read.number, read.member), (5, MEMBER));
-        let log = ChangeLog {
-            first: 1,
-            newest: 2,
-        };
+        let log = ChangeLog { first: 1, newest: 2 };
         let bytes = encode_change_log(log);
         assert_eq!(hex(&bytes), "050001000000000000000200000000000000");
         assert_eq!(decode_change_log(&bytes).unwrap(), log);
@@ -267,10 +238,7 @@ mod tests {
 
     #[test]
     fn a_log_is_trimmed_in_steps() {
-        let mut log = ChangeLog {
-            first: 1,
-            newest: 10 + TRIM_STEP - 1,
-        };
+        let mut log = ChangeLog { first: 1, newest: 10 + TRIM_STEP - 1 };
         assert_eq!(log.trim(10), None);
         log.newest += 1;
         assert_eq!(log.trim(10), Some(1..1 + TRIM_STEP));

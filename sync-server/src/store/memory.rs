@@ -8,8 +8,8 @@ use bhyt_core::ids::MemberId;
 
 use super::layout::ChangeLog;
 use super::{
-    CHANGES_KEPT, Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreFault,
-    StoredHead, StoredPage,
+    CHANGES_KEPT, Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreFault, StoredHead,
+    StoredPage,
 };
 
 /// Ordered maps behind a lock. Never fails, but for commits that break a bound.
@@ -22,10 +22,7 @@ pub struct MemoryStore {
 impl MemoryStore {
     /// An empty store that keeps `changes_kept` changes for each shard, give or take a trimming step.
     pub fn new(changes_kept: u64) -> Self {
-        Self {
-            state: Mutex::default(),
-            changes_kept,
-        }
+        Self { state: Mutex::default(), changes_kept }
     }
 
     /// Never held across an await. A panic elsewhere cannot leave the maps half changed: nothing in a change panics.
@@ -55,10 +52,7 @@ impl Store for MemoryStore {
         let pages = state.pages.range((member, from)..=(member, u32::MAX));
         let pages = pages
             .take(pages_max)
-            .map(|((_, number), bytes)| StoredPage {
-                number: *number,
-                bytes: bytes.clone(),
-            });
+            .map(|((_, number), bytes)| StoredPage { number: *number, bytes: bytes.clone() });
         Ok(pages.collect())
     }
 
@@ -95,23 +89,13 @@ impl Store for MemoryStore {
         Ok(Outcome::Applied)
     }
 
-    async fn tail(
-        &self,
-        shard: Shard,
-        after: u64,
-        changes_max: usize,
-    ) -> Result<Vec<Change>, StoreFault> {
+    async fn tail(&self, shard: Shard, after: u64, changes_max: usize) -> Result<Vec<Change>, StoreFault> {
         let state = self.state();
         let start = Bound::Excluded((shard, after));
-        let changes = state
-            .changes
-            .range((start, Bound::Included((shard, u64::MAX))));
+        let changes = state.changes.range((start, Bound::Included((shard, u64::MAX))));
         let changes = changes
             .take(changes_max)
-            .map(|((_, number), member)| Change {
-                number: *number,
-                member: *member,
-            });
+            .map(|((_, number), member)| Change { number: *number, member: *member });
         Ok(changes.collect())
     }
 

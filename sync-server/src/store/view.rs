@@ -26,11 +26,7 @@ pub(super) struct View {
 
 impl View {
     pub(super) fn new(kv: impl Kv) -> Self {
-        Self {
-            kv: Box::new(kv),
-            before: RwLock::default(),
-            closed: AtomicBool::new(false),
-        }
+        Self { kv: Box::new(kv), before: RwLock::default(), closed: AtomicBool::new(false) }
     }
 
     /// The durable value of a key.
@@ -63,10 +59,8 @@ impl View {
         }
         // As many more as may be hidden, so that `max` of them are left when there are that many.
         let now = self.kv.scan(prefix, after, max.saturating_add(count))?;
-        let mut pairs: BTreeMap<_, _> = now
-            .into_iter()
-            .filter(|(key, _)| !before.contains_key(key))
-            .collect();
+        let mut pairs: BTreeMap<_, _> =
+            now.into_iter().filter(|(key, _)| !before.contains_key(key)).collect();
         for (key, value) in hidden() {
             pairs.extend(value.clone().map(|value| (key.clone(), value)));
         }
@@ -124,12 +118,7 @@ mod tests {
             self.inner.get(key)
         }
 
-        fn scan(
-            &self,
-            prefix: &[u8],
-            after: Option<&[u8]>,
-            max: usize,
-        ) -> Result<Vec<Pair>, StoreError> {
+        fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Pair>, StoreError> {
             self.inner.scan(prefix, after, max)
         }
 
@@ -165,35 +154,14 @@ mod tests {
     /// A view of k1, k2, k3 on which a batch is stuck that changes k1, removes k2 and adds k0, k4 and k5.
     fn stuck(fails: bool, look: impl FnOnce(&View)) -> View {
         let sync = Arc::new(OnceLock::new());
-        let kv = SlowKv {
-            inner: MemoryKv::new(),
-            sync: Arc::clone(&sync),
-            fails,
-        };
+        let kv = SlowKv { inner: MemoryKv::new(), sync: Arc::clone(&sync), fails };
         let view = View::new(kv);
-        put(
-            &view,
-            &[
-                (b"k1", Some(b"a")),
-                (b"k2", Some(b"b")),
-                (b"k3", Some(b"c")),
-            ],
-        )
-        .unwrap();
+        put(&view, &[(b"k1", Some(b"a")), (b"k2", Some(b"b")), (b"k3", Some(b"c"))]).unwrap();
         let [begun, end] = sync.get_or_init(|| [Barrier::new(2), Barrier::new(2)]);
         std::thread::scope(|scope| {
             let writer = scope.spawn(|| {
                 let new = Some(b"new".as_slice());
-                put(
-                    &view,
-                    &[
-                        (b"k0", new),
-                        (b"k1", new),
-                        (b"k2", None),
-                        (b"k4", new),
-                        (b"k5", new),
-                    ],
-                )
+                put(&view, &[(b"k0", new), (b"k1", new), (b"k2", None), (b"k4", new), (b"k5", new)])
             });
             begun.wait();
             look(&view);

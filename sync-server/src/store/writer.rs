@@ -34,17 +34,8 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(
-        view: Arc<View>,
-        requests: mpsc::Receiver<Request>,
-        changes_kept: u64,
-    ) -> Self {
-        Self {
-            view,
-            requests,
-            logs: BTreeMap::new(),
-            changes_kept,
-        }
+    pub(super) fn new(view: Arc<View>, requests: mpsc::Receiver<Request>, changes_kept: u64) -> Self {
+        Self { view, requests, logs: BTreeMap::new(), changes_kept }
     }
 
     /// Writes until there is nobody left to write for, or a commit fails.
@@ -144,12 +135,7 @@ impl Writer {
         Ok(true)
     }
 
-    fn judge_doc(
-        &self,
-        group: &mut Group,
-        write: DocWrite,
-        writes: &mut Values,
-    ) -> Result<bool, StoreFault> {
+    fn judge_doc(&self, group: &mut Group, write: DocWrite, writes: &mut Values) -> Result<bool, StoreFault> {
         let key = layout::doc_key(&write.key);
         let stored = group.read(&self.view, &key)?;
         let revision = stored.map(layout::decode_doc).transpose()?;
@@ -184,9 +170,7 @@ impl Writer {
             }
             let key = layout::change_log_key(shard);
             group.read(&self.view, &key)?;
-            group
-                .after
-                .insert(key, Some(layout::encode_change_log(log)));
+            group.after.insert(key, Some(layout::encode_change_log(log)));
             self.view.commit_group(group)?;
             self.logs.insert(shard, log);
         }
@@ -233,10 +217,7 @@ impl View {
 }
 
 /// Who waits for what.
-type Answer = (
-    oneshot::Sender<Result<Outcome, StoreFault>>,
-    Result<Outcome, StoreFault>,
-);
+type Answer = (oneshot::Sender<Result<Outcome, StoreFault>>, Result<Outcome, StoreFault>);
 
 /// Commits that go into one batch: what their keys held before it, and what they hold after.
 #[derive(Debug, Default)]
