@@ -14,6 +14,21 @@ use crate::store_folder::{Found, StoreKind, remove_set_aside, set_aside};
 ///
 /// Reads the whole cache once, since nothing less shows all damage. When a later read answers
 /// [`StoreError::Corrupt`], drop the store and call [`replace_damaged`].
+///
+/// ```
+/// use bhyt_platform::cache_kv::{CacheOpening, open_or_set_aside};
+/// use bhyt_platform::sled_kv::SledOptions;
+///
+/// # let home = tempfile::tempdir()?;
+/// # let folder = home.path().join("cache");
+/// let (cache, opening) = open_or_set_aside(&folder, SledOptions::default())?;
+/// match opening {
+///     CacheOpening::Existing => {}
+///     CacheOpening::Made | CacheOpening::SetAside { .. } => { /* fetch everything again */ }
+/// }
+/// # drop(cache);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn open_or_set_aside(folder: &Path, options: SledOptions) -> Result<(SledKv, CacheOpening), StoreError> {
     let opened = SledKv::open_found(folder, StoreKind::Cache, options)
         .and_then(|(store, found)| store.verify().map(|()| (store, found)));

@@ -21,6 +21,23 @@ use crate::sled_kv::{SledKv, SledOptions};
 use crate::store_folder::{Found, StoreKind, StoreLock, enter, finish_making};
 
 /// A journalled store in a folder of its own. Dropping it closes it.
+///
+/// ```
+/// use bhyt_platform::kv::{Batch, Kv};
+/// use bhyt_platform::own_kv::OwnKv;
+/// use bhyt_platform::sled_kv::SledOptions;
+///
+/// # let home = tempfile::tempdir()?;
+/// # let folder = home.path().join("own");
+/// let (own, recovery) = OwnKv::open(&folder, SledOptions::default())?;
+/// assert!(recovery.is_quiet());
+/// let mut batch = Batch::new();
+/// batch.put(b"draft/1", b"a visit")?;
+/// batch.put(b"outbox/1", b"an operation")?;
+/// own.commit(batch)?;
+/// assert_eq!(own.scan(b"outbox/", None, 10)?.len(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct OwnKv {
     folder: PathBuf,
