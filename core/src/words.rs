@@ -4,8 +4,8 @@ use crate::card::CardClaims;
 use crate::card_record::CardStanding;
 use crate::ids::Sex;
 use crate::verdict::{
-    AcceptNote, Basis, Freshness, Holder, Outcome, RejectReason, Successor, UndecidedReason, UnprovenReason,
-    Verdict,
+    Accept, AcceptNote, Basis, Freshness, Holder, Outcome, RejectReason, Successor, UndecidedReason,
+    UnprovenReason, Verdict,
 };
 
 /// One text in both languages.
@@ -23,10 +23,11 @@ impl Words {
     }
 }
 
-/// The headline: one of three.
+/// The headline: one of three, and of two where the card is good: the full green is for a proven holder.
 pub fn headline(verdict: &Verdict) -> Words {
     match verdict.outcome() {
-        Outcome::Accept(_) => Words::new("HỢP LỆ", "VALID"),
+        Outcome::Accept(Accept { holder: Holder::Proven(_), .. }) => Words::new("HỢP LỆ", "VALID"),
+        Outcome::Accept(_) => Words::new("HỢP LỆ – ĐỐI CHIẾU GIẤY TỜ", "VALID – CHECK A PHOTO DOCUMENT"),
         Outcome::Reject(_) => Words::new("KHÔNG HỢP LỆ", "NOT VALID"),
         Outcome::Undecided(_) => Words::new("CHƯA XÁC MINH ĐƯỢC", "NOT VERIFIED"),
     }
@@ -47,13 +48,21 @@ pub fn reason(verdict: &Verdict) -> Words {
 /// What to do next.
 pub fn advice(verdict: &Verdict) -> Words {
     match verdict.outcome() {
-        Outcome::Accept(accept) => match (accept.holder, accept.note) {
-            (_, Some(note)) => noted(note),
-            (Holder::Proven(_), None) => Words::new("Tiếp nhận người bệnh.", "Admit the patient."),
-            (Holder::Unproven(_), None) => {
-                Words::new("Thẻ hợp lệ – đối chiếu giấy tờ có ảnh.", "Card valid – compare a photo document.")
+        Outcome::Accept(accept) => {
+            let next = match accept.holder {
+                Holder::Proven(_) => Words::new("Tiếp nhận người bệnh.", "Admit the patient."),
+                Holder::Unproven(_) => Words::new(
+                    "Thẻ hợp lệ – đối chiếu giấy tờ có ảnh.",
+                    "Card valid – compare a photo document.",
+                ),
+            };
+            match accept.note.map(noted) {
+                Some(note) => {
+                    Words { vi: format!("{} {}", note.vi, next.vi), en: format!("{} {}", note.en, next.en) }
+                }
+                None => next,
             }
-        },
+        }
         Outcome::Reject(RejectReason::BadProof | RejectReason::BadSignature | RejectReason::Malformed) => {
             Words::new(
                 "Đề nghị người bệnh mở lại thẻ trong ứng dụng hoặc xuất trình giấy tờ khác.",

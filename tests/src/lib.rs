@@ -1,3 +1,8 @@
-//! What the tests are told in. Synthetic people only: member numbers that begin 99, facility codes 99xxx.
+//! What the tests are told in, and the demo. Synthetic people only: member numbers that begin 99, facility codes 99xxx.
 
 pub mod authority;
+pub mod demo;
+pub mod desk;
+pub mod dice;
+pub mod operator;
+pub mod server;
