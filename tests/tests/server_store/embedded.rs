@@ -127,9 +127,12 @@ const PATIENCE: Duration = Duration::from_secs(60);
 struct Disk {
     inner: Arc<MemoryKv>,
     batches: Arc<Mutex<Vec<usize>>>,
-    held: Arc<Mutex<Option<(mpsc::Sender<()>, mpsc::Receiver<()>)>>>,
+    held: Arc<Mutex<Option<Hold>>>,
     fails: Arc<AtomicBool>,
 }
+
+/// Tells that the batch is there, and is told that it may go on.
+type Hold = (mpsc::Sender<()>, mpsc::Receiver<()>);
 
 impl Disk {
     fn new() -> Self {
