@@ -51,7 +51,7 @@ impl Config {
         let file: ConfigFile = toml::from_str(text).map_err(|source| ConfigError::Malformed {
             path: path.to_owned(),
             line: line_of(text, source.span().map_or(0, |span| span.start)),
-            source: Box::new(source),
+            source: TomlFault(Box::new(source)),
         })?;
         let range = |key, got, min, max| check_range(path, Setting { key, got, min, max });
         let ConfigFile { status, codes, limits, store, .. } = file;
@@ -123,7 +123,7 @@ pub enum ConfigError {
         /// Where, from 1.
         line: usize,
         /// What is wrong.
-        source: Box<toml::de::Error>,
+        source: TomlFault,
     },
     /// A number that makes no sense.
     #[error("{}: {key} is {got}; it must lie between {min} and {max}", .path.display())]
@@ -140,6 +140,11 @@ pub enum ConfigError {
         max: u64,
     },
 }
+
+/// What is wrong with a line of the settings. One line, without the excerpt that the parser draws.
+#[derive(Debug, thiserror::Error)]
+#[error("{}", .0.message())]
+pub struct TomlFault(Box<toml::de::Error>);
 
 impl Failure for ConfigError {
     fn exit(&self) -> Exit {
@@ -364,7 +369,7 @@ mod tests {
     #[test]
     fn mistakes_are_told_with_their_line() {
         let line = |text: &str| match parse(text).unwrap_err() {
-            ConfigError::Malformed { line, source, .. } => (line, source.message().to_owned()),
+            ConfigError::Malformed { line, source, .. } => (line, source.to_string()),
             other => panic!("{other}"),
         };
         let (at, message) = line("log = 'info'\n\n[status]\npublish_secs = 5\n");

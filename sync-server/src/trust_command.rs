@@ -143,7 +143,7 @@ pub enum RenewError {
     #[error("a file")]
     File(#[from] FileError),
     /// Fewer root keys were given than must sign.
-    #[error("{given} of the {of:?} root keys were given, {needed} must sign")]
+    #[error("{given} of {} root keys given, {needed} must sign", roots_word(.of))]
     TooFewRootKeys {
         /// Which set.
         of: Roots,
@@ -209,6 +209,13 @@ impl Failure for RenewError {
             | Self::NothingSigns { .. }
             | Self::ClockBehind { .. } => Exit::Refused,
         }
+    }
+}
+
+fn roots_word(of: &Roots) -> &'static str {
+    match of {
+        Roots::Held => "the present",
+        Roots::Own => "the new",
     }
 }
 
