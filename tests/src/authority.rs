@@ -4,13 +4,17 @@
 use bhyt_core::card::{Binding, CardClaims};
 use bhyt_core::cose::{Unsigned, Verified};
 use bhyt_core::ids::{
-    BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, Sex, SocialNumber, StatusIndex,
+    BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, Sex, SocialNumber,
+    StatusIndex,
 };
 use bhyt_core::keys::SecretKey;
 use bhyt_core::presentation::{Challenge, Presentation, UnsignedProof};
-use bhyt_core::status::StatusVersion;
+use bhyt_core::status::build::StatusSets;
+use bhyt_core::status::delta::Delta;
+use bhyt_core::status::list::{Covers, StatusHead};
+use bhyt_core::status::{StatusList, StatusVersion};
 use bhyt_core::time::{BirthDate, Day, UnixSeconds};
-use bhyt_core::trust::{self, KeyUse, Policy, RootSet, TrustBundle, TrustedKey};
+use bhyt_core::trust::{self, IndexRange, KeyUse, Policy, RootSet, TrustBundle, TrustedKey};
 
 /// Keys of everybody who signs.
 #[derive(Debug)]
@@ -34,23 +38,16 @@ impl Authority {
 
     /// Version `version`, issued at `issued`, for 400 days, knowing no status list.
     pub fn bundle(&self, version: u64, issued: UnixSeconds) -> TrustBundle {
-        let key = |key: &SecretKey, usage| TrustedKey {
-            key: key.public_key(),
-            usage,
-            signs_from: UnixSeconds(0),
-            signs_until: None,
-            verify_until: None,
-            ranges: Vec::new(),
-        };
         TrustBundle {
             version,
             issued,
             expires: issued.plus(400 * DAY),
-            roots: RootSet::new(self.roots.iter().map(SecretKey::public_key).collect(), 2).expect("three keys"),
+            roots: RootSet::new(self.roots.iter().map(SecretKey::public_key).collect(), 2)
+                .expect("three keys"),
             keys: vec![
-                key(&self.card_key, KeyUse::Card),
-                key(&self.status_key, KeyUse::Status),
-                key(&self.head_key, KeyUse::Head),
+                trusted(&self.card_key, KeyUse::Card),
+                trusted(&self.status_key, KeyUse::Status),
+                trusted(&self.head_key, KeyUse::Head),
             ],
             policy: Policy::default(),
             status: None::<StatusVersion>,
@@ -72,6 +69,71 @@ impl Authority {
     pub fn sign_card(&self, claims: CardClaims) -> Vec<u8> {
         Unsigned::new(claims, self.card_key.public_key().key_id()).sign(&self.card_key).bytes().to_vec()
     }
+
+    /// A status snapshot's signed bytes.
+    pub fn sign_list(&self, list: &StatusList) -> Vec<u8> {
+        sign_list(&self.status_key, list)
+    }
+
+    /// The signed bytes of the delta from one list to another.
+    pub fn sign_delta(&self, from: &StatusList, to: &StatusList) -> Vec<u8> {
+        let delta = Delta::between(from, to).expect("lists that follow each other");
+        Unsigned::new(delta, self.status_key.public_key().key_id()).sign(&self.status_key).bytes().to_vec()
+    }
+}
+
+/// A key of a bundle, without an end and for all indexes.
+pub fn trusted(key: &SecretKey, usage: KeyUse) -> TrustedKey {
+    TrustedKey {
+        key: key.public_key(),
+        usage,
+        signs_from: UnixSeconds(0),
+        signs_until: None,
+        verify_until: None,
+        ranges: Vec::new(),
+    }
+}
+
+/// A status snapshot's signed bytes, by any key.
+pub fn sign_list(key: &SecretKey, list: &StatusList) -> Vec<u8> {
+    Unsigned::new(list.clone(), key.public_key().key_id()).sign(key).bytes().to_vec()
+}
+
+/// A status list in the making: nothing listed, indexes below 131,072 covered, cards known that were signed up to its
+/// time.
+#[derive(Clone, Debug)]
+pub struct ListDraft {
+    /// What is listed.
+    pub sets: StatusSets,
+    /// Epoch and number.
+    pub version: StatusVersion,
+    /// When it is made.
+    pub time: UnixSeconds,
+    /// Indexes below are covered,
+    pub indexes_below: u64,
+    /// except these.
+    pub reserved: Vec<IndexRange>,
+}
+
+impl ListDraft {
+    /// Number `number` of epoch 1, made at `time`.
+    pub fn new(number: u64, time: UnixSeconds) -> Self {
+        Self {
+            sets: StatusSets::default(),
+            version: StatusVersion { epoch: 1, number },
+            time,
+            indexes_below: 131_072,
+            reserved: Vec::new(),
+        }
+    }
+
+    /// The list.
+    pub fn list(&self) -> StatusList {
+        let covers =
+            Covers::new(self.indexes_below, self.time, self.reserved.clone()).expect("ranges in order");
+        let head = StatusHead { version: self.version, time: self.time, covers };
+        self.sets.to_list(head).expect("a list")
+    }
 }
 
 /// A member's phone: its presentation key.
@@ -91,7 +153,11 @@ impl Phone {
 
     /// A live presentation made at `time`.
     pub fn present(&self, card: &[u8], time: UnixSeconds, challenge: Option<Challenge>) -> Presentation {
-        let proof = UnsignedProof { time, nonce: [1, 2, 3, 4], challenge };
+        self.prove(card, UnsignedProof { time, nonce: [1, 2, 3, 4], challenge })
+    }
+
+    /// A live presentation with this proof.
+    pub fn prove(&self, card: &[u8], proof: UnsignedProof) -> Presentation {
         let signature = self.0.sign(&proof.to_be_signed(card));
         Presentation::new(card.to_vec(), Some(proof.seal(signature)))
     }

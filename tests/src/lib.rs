@@ -1,8 +1,10 @@
 //! What the tests are told in, and the demo. Synthetic people only: member numbers that begin 99, facility codes 99xxx.
 
 pub mod authority;
+pub mod case;
 pub mod demo;
 pub mod desk;
 pub mod dice;
+pub mod forge;
 pub mod operator;
 pub mod server;

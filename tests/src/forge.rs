@@ -1,0 +1,79 @@
+//! Signed objects put together by hand, so that any part of one can be wrong while the rest is right.
+
+use bhyt_core::cbor;
+use bhyt_core::cose::{Object, sig_structure};
+use bhyt_core::keys::{KeyId, SecretKey};
+
+/// A COSE_Sign1 in the making. As it begins, it is what a card key signs.
+#[derive(Clone, Debug)]
+pub struct Forge {
+    /// Signs.
+    pub key: SecretKey,
+    /// The bytes of the tag; 18 is `d2`.
+    pub tag: Vec<u8>,
+    /// The protected header, without its byte string.
+    pub protected: Vec<u8>,
+    /// The unprotected header; the empty map is `a0`.
+    pub unprotected: Vec<u8>,
+    /// What the signature speaks of.
+    pub object: Object,
+    /// The payload, without its byte string.
+    pub payload: Vec<u8>,
+}
+
+impl Forge {
+    /// A card credential with this payload, signed by `key`.
+    pub fn card(key: &SecretKey, payload: &[u8]) -> Self {
+        Self {
+            key: key.clone(),
+            tag: vec![0xd2],
+            protected: protected(-19, key.public_key().key_id()),
+            unprotected: vec![0xa0],
+            object: Object::Card,
+            payload: payload.to_vec(),
+        }
+    }
+
+    /// The bytes, with a signature that holds for them.
+    pub fn sign(&self) -> Vec<u8> {
+        let signature = self.key.sign(&sig_structure(&self.protected, self.object, &self.payload));
+        let parts =
+            [bstr(&self.protected), self.unprotected.clone(), bstr(&self.payload), bstr(&signature.0)];
+        [self.tag.clone(), vec![0x84], parts.concat()].concat()
+    }
+}
+
+/// The protected header {1: algorithm, 4: key id}.
+pub fn protected(algorithm: i64, key_id: KeyId) -> Vec<u8> {
+    cbor::encode(|e| {
+        e.map(2)?.u8(1)?.i64(algorithm)?.u8(4)?.bytes(&key_id.0)?;
+        Ok(())
+    })
+}
+
+/// A CBOR byte string.
+pub fn bstr(bytes: &[u8]) -> Vec<u8> {
+    cbor::encode(|e| {
+        e.bytes(bytes)?;
+        Ok(())
+    })
+}
+
+/// The payload of a signed card.
+pub fn payload_of(card: &[u8]) -> Vec<u8> {
+    let mut d = cbor::decoder(card).expect("CBOR");
+    d.tag().and_then(|_| d.array()).and_then(|_| d.bytes()).and_then(|_| d.map()).expect("a COSE_Sign1");
+    d.bytes().expect("a payload").to_vec()
+}
+
+/// A card's payload with another claim, in hex, in front of the card map's key −65537, and its count one higher. Claims
+/// that sort elsewhere make it unordered.
+pub fn with_claim(payload: &[u8], claim: &[u8]) -> Vec<u8> {
+    let at = payload.windows(5).position(|bytes| bytes == CARD_MAP).expect("a card map");
+    let (before, after) = payload.split_at(at);
+    let (count, before) = before.split_first().expect("a map's head");
+    [&[count + 1], before, claim, after].concat()
+}
+
+/// The key −65537.
+const CARD_MAP: [u8; 5] = [0x3a, 0, 1, 0, 0];
