@@ -51,10 +51,12 @@ impl Verdict {
     /// The same verdict with the knowledge that `successor` has been seen: a superseded card in its dates is then
     /// answered 004. Without effect on any other verdict, and for a card of another person or an earlier one.
     pub fn with_successor(mut self, successor: &CardClaims) -> Self {
+        // The first day comes first: a card is signed again, with a new time, whenever a device renews its hold.
+        let age = |card: &CardClaims| (card.valid_from, card.issued_at);
         let follows = self.card.as_ref().is_some_and(|card| {
             card.social_number == successor.social_number
                 && card.status_index != successor.status_index
-                && card.issued_at < successor.issued_at
+                && age(card) <= age(successor)
         });
         if let Outcome::Accept(Accept { note: Some(AcceptNote::Superseded(seen)), .. }) = &mut self.outcome
             && follows
