@@ -26,7 +26,8 @@ impl HeldStatus {
     /// Takes a snapshot or delta after what is held. The marks that come back are made durable before the list is used.
     ///
     /// # Errors
-    /// [`StatusFault`]; what is held stays in force. A delta that does not join on is [`StatusFault::NeedsSnapshot`].
+    /// [`StatusFault`]; what is held stays in force. A delta that does not join on is [`StatusFault::NeedsSnapshot`], one
+    /// that would make the chain too long [`StatusFault::ChainFull`].
     pub fn accept(
         held: Option<&Self>,
         bytes: &[u8],
@@ -35,6 +36,9 @@ impl HeldStatus {
     ) -> Result<(Self, Marks), StatusFault> {
         let next = Self::step(held, bytes, trust)?;
         let marks = marks.admit(trust, next.key_id, next.mark())?;
+        if held.is_some_and(|held| held.is_forked_by(&next)) {
+            return Err(StatusRefusal::Fork { version: next.list.version() }.into());
+        }
         Ok((next, marks))
     }
 
@@ -104,16 +108,22 @@ impl HeldStatus {
         }
     }
 
+    fn is_forked_by(&self, next: &Self) -> bool {
+        let (ours, theirs) = (&self.list, &next.list);
+        ours.version() == theirs.version()
+            && (ours.head() != theirs.head() || ours.digest() != theirs.digest())
+    }
+
     fn after(&self, delta: Delta, bytes: &[u8]) -> Result<Self, StatusFault> {
-        let joins_on = delta.from() == self.list.version() && self.deltas.len() < STATUS_DELTAS_MAX;
-        if joins_on {
+        let joins_on = delta.from() == self.list.version();
+        if joins_on && self.deltas.len() < STATUS_DELTAS_MAX {
             let list = self.list.apply(std::slice::from_ref(&delta))?;
             let mut deltas = self.deltas.clone();
             deltas.push(bytes.to_vec());
             return Ok(Self { list, deltas, snapshot: self.snapshot.clone(), ..*self });
         }
         if delta.from() != self.base || delta.to() <= self.list.version() {
-            return Err(StatusFault::NeedsSnapshot);
+            return Err(if joins_on { StatusFault::ChainFull } else { StatusFault::NeedsSnapshot });
         }
         let list = self.read_base()?.apply(std::slice::from_ref(&delta))?;
         Ok(Self { list, deltas: vec![bytes.to_vec()], snapshot: self.snapshot.clone(), ..*self })
@@ -144,6 +154,10 @@ pub enum StatusFault {
     /// A delta that does not join on to what is held.
     #[error("a snapshot is needed")]
     NeedsSnapshot,
+    /// A delta that joins on to a chain of [`STATUS_DELTAS_MAX`], as news to a terminal that stays for long. Ask again: the
+    /// cursor is that of the snapshot now, and one delta brings everything since.
+    #[error("the chain of deltas is full")]
+    ChainFull,
     /// A delta that was made for another list.
     #[error("the delta does not apply")]
     Delta(#[from] StatusError),

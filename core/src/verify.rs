@@ -7,6 +7,7 @@ use crate::cose::{Signed, Verified, VerifyError};
 use crate::held_status::HeldStatus;
 use crate::keys::KeyId;
 use crate::limits::CLOCK_DOUBT_DAYS;
+use crate::marks;
 use crate::presentation::{Presentation, Proof};
 use crate::replay::{ReplayCache, SeenProof};
 use crate::status::{Coverage, Standing};
@@ -84,8 +85,13 @@ impl<'a> Check<'a> {
         now: Now,
     ) -> Self {
         let trust = trust.claims();
-        // A list whose key has left the bundle is no list: a stolen key is undone by the next bundle.
-        let status = status.filter(|status| trust.key(status.key_id(), KeyUse::Status).is_some());
+        // The bundle in hand was made, whatever floor the caller brings; a list in force raises it below.
+        let floor = now.floor.max(trust.issued);
+        // A list that the bundle would not take now is no list: a stolen key is undone by the next bundle.
+        let status =
+            status.filter(|status| marks::check_signer(trust, status.key_id(), status.mark(), floor).is_ok());
+        let floor = status.map_or(floor, |status| floor.max(status.list().time()));
+        let now = Now { floor, ..now };
         let judged_at = now.judged_at();
         let evidence = Evidence {
             card_key: None,
@@ -239,7 +245,11 @@ impl<'a> Check<'a> {
         let seen = SeenProof { key: proof.replay_key(bytes), time: proof.time };
         match self.check_freshness(proof, &seen) {
             Ok(basis) => {
-                self.relied_on = Some(seen);
+                let time = match basis {
+                    Basis::Clock => proof.time,
+                    Basis::Challenge => self.now.clock,
+                };
+                self.relied_on = Some(SeenProof { time, ..seen });
                 Ok(Holder::Proven(basis))
             }
             Err(reason) => Ok(Holder::Unproven(reason)),

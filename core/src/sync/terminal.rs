@@ -4,10 +4,10 @@
 use crate::cose::Verified;
 use crate::held_status::{HeldStatus, StatusFault};
 use crate::limits::STATUS_BYTES_MAX;
-use crate::marks::Marks;
+use crate::marks::{self, Marks};
 use crate::status::StatusVersion;
 use crate::sync::messages::{Follow, Refusal, Reply, Request, SnapshotPiece, SyncTerminal};
-use crate::trust::{self, KeyUse, TrustBundle, TrustError};
+use crate::trust::{self, TrustBundle, TrustError};
 
 /// One sync, or the news of one connection.
 #[derive(Clone, Debug)]
@@ -90,7 +90,8 @@ impl TerminalSession {
         &self.marks
     }
 
-    /// A bundle that no longer names a status key takes that key's marks and list with it.
+    /// A bundle that no longer names a status key, or says that the key could not have signed then, takes marks and list
+    /// of that key with it.
     fn take_trust(&mut self, bytes: &[u8]) -> Result<Vec<TerminalEffect>, TerminalFault> {
         let Some(next) = trust::accept(&self.trust, bytes)? else {
             return Ok(Vec::new());
@@ -98,8 +99,10 @@ impl TerminalSession {
         self.marks = std::mem::take(&mut self.marks).under(next.claims());
         self.trust = next.clone();
         let mut effects = vec![TerminalEffect::TakeTrust { trust: next, marks: self.marks.clone() }];
+        let trust = self.trust.claims();
+        let floor = self.marks.floor(trust);
         let list_stands =
-            |status: &HeldStatus| self.trust.claims().key(status.key_id(), KeyUse::Status).is_some();
+            |status: &HeldStatus| marks::check_signer(trust, status.key_id(), status.mark(), floor).is_ok();
         if self.status.as_ref().is_some_and(|status| !list_stands(status)) {
             self.status = None;
             effects.push(TerminalEffect::DropStatus);
@@ -154,7 +157,8 @@ pub enum TerminalEffect {
     },
     /// The list's key has left the bundle: forget the list.
     DropStatus,
-    /// A new list: its marks durable before it is used.
+    /// A new list: its marks durable before it is used, and the list itself before its marks, or a power cut between the
+    /// two leaves a terminal with none.
     TakeStatus {
         /// The list.
         status: Box<HeldStatus>,
