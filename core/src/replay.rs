@@ -27,6 +27,9 @@ impl ReplayCache {
 
     /// Remembers a proof that a verdict has relied on, and forgets those that no clock reading near it could still
     /// accept. The challenge it answered, if any, is spent. Returns what the caller stores, durable before it ends.
+    ///
+    /// What counts as forgotten goes up to the newest proof that was: had the clock run a year ahead for an hour, proofs
+    /// of the right time must be taken again afterwards.
     pub fn remember(
         &mut self,
         proof: SeenProof,
@@ -40,16 +43,16 @@ impl ReplayCache {
         let window = policy.proof_age_seconds.saturating_add(policy.proof_ahead_seconds);
         let mut forgotten = Vec::new();
         let old = proof.time.minus(window.saturating_mul(2));
+        let mut forgotten_before = self.forgotten_before;
         self.seen.retain(|key, time| {
             let keep = *time >= old;
             if !keep {
                 forgotten.push(*key);
+                forgotten_before = forgotten_before.max(time.plus(1));
             }
             keep
         });
-        if !forgotten.is_empty() {
-            self.forgotten_before = self.forgotten_before.max(old);
-        }
+        self.forgotten_before = forgotten_before;
         while self.seen.len() > REPLAY_KEYS_MAX {
             let Some((key, time)) = self.seen.iter().min_by_key(|(_, time)| **time).map(|(k, t)| (*k, *t))
             else {
@@ -95,7 +98,8 @@ impl ReplayCache {
 pub struct SeenProof {
     /// Which.
     pub key: ReplayKey,
-    /// When the phone made it.
+    /// When the phone made it; of an answer to a challenge, when this terminal took it, since the phone's clock played no
+    /// part and may say anything.
     pub time: UnixSeconds,
 }
 
