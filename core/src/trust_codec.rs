@@ -41,9 +41,9 @@ impl TrustBundle {
                 1 => version = Some(d.u64()?),
                 2 => issued = Some(UnixSeconds(d.u64()?)),
                 3 => expires = Some(UnixSeconds(d.u64()?)),
-                4 => roots = read_list(d, ROOT_KEYS_MAX, read_key_bytes)?,
+                4 => roots = read_list(d, ROOT_KEYS_MAX, read_root)?,
                 5 => threshold = Some(d.u64()?),
-                6 => keys = read_list(d, TRUST_KEYS_MAX, read_key)?,
+                6 => keys = read_list(d, TRUST_KEYS_MAX, read_key)?.into_iter().flatten().collect(),
                 7 => policy = Some(read_policy(d)?),
                 8 => {
                     read_array(d, 2, "status version")?;
@@ -67,9 +67,10 @@ impl TrustBundle {
         bundle.has_one_use_a_key().then_some(bundle).ok_or(DecodeError::Malformed("a key stands twice"))
     }
 
+    /// By key id, which is what signatures name: two keys of one id would shadow each other.
     fn has_one_use_a_key(&self) -> bool {
-        let roots = self.roots.keys().iter().map(|key| *key.as_bytes());
-        let keys = self.keys.iter().map(|key| *key.key.as_bytes());
+        let roots = self.roots.keys().iter().map(PublicKey::key_id);
+        let keys = self.keys.iter().map(|key| key.key.key_id());
         let all: Vec<_> = roots.chain(keys).collect();
         all.iter().collect::<std::collections::BTreeSet<_>>().len() == all.len()
     }
@@ -94,13 +95,14 @@ fn encode_key(e: &mut Encoder<'_>, key: &TrustedKey) -> EncodeResult {
     Ok(())
 }
 
-fn read_key(d: &mut Decoder<'_>) -> Result<TrustedKey, DecodeError> {
+/// `None` for a key that is not of our kind and whose use we do not know: a newer bundle's, nothing to us.
+fn read_key(d: &mut Decoder<'_>) -> Result<Option<TrustedKey>, DecodeError> {
     let (mut public, mut usage, mut signs_from, mut signs_until, mut verify_until) =
         (None, None, None, None, None);
     let mut ranges = Vec::new();
     read_map(d, |key, d| {
         match key {
-            1 => public = Some(read_key_bytes(d)?),
+            1 => public = Some(d.bytes()?),
             2 => usage = Some(KeyUse::from_code(d.u64()?)),
             3 => signs_from = Some(UnixSeconds(d.u64()?)),
             4 => signs_until = Some(UnixSeconds(d.u64()?)),
@@ -111,14 +113,12 @@ fn read_key(d: &mut Decoder<'_>) -> Result<TrustedKey, DecodeError> {
         Ok(Key::Known)
     })?;
     const MISSING: DecodeError = DecodeError::Malformed("trusted key");
-    Ok(TrustedKey {
-        key: public.ok_or(MISSING)?,
-        usage: usage.ok_or(MISSING)?,
-        signs_from: signs_from.ok_or(MISSING)?,
-        signs_until,
-        verify_until,
-        ranges,
-    })
+    let (usage, signs_from) = (usage.ok_or(MISSING)?, signs_from.ok_or(MISSING)?);
+    match (public_key(public.ok_or(MISSING)?), usage) {
+        (Ok(key), _) => Ok(Some(TrustedKey { key, usage, signs_from, signs_until, verify_until, ranges })),
+        (Err(_), KeyUse::Other(_)) => Ok(None),
+        (Err(error), _) => Err(error),
+    }
 }
 
 fn read_range(d: &mut Decoder<'_>) -> Result<IndexRange, DecodeError> {
@@ -151,8 +151,13 @@ fn read_policy(d: &mut Decoder<'_>) -> Result<Policy, DecodeError> {
     Ok(policy)
 }
 
-fn read_key_bytes(d: &mut Decoder<'_>) -> Result<PublicKey, DecodeError> {
-    PublicKey::from_bytes(&cbor::read_bytes(d, "public key")?).ok_or(DecodeError::Malformed("public key"))
+fn read_root(d: &mut Decoder<'_>) -> Result<PublicKey, DecodeError> {
+    public_key(d.bytes()?)
+}
+
+fn public_key(bytes: &[u8]) -> Result<PublicKey, DecodeError> {
+    let key = bytes.try_into().ok().and_then(PublicKey::from_bytes);
+    key.ok_or(DecodeError::Malformed("public key"))
 }
 
 fn read_list<T>(
