@@ -1,6 +1,6 @@
 //! Deterministic CBOR (RFC 8949 §4.2.1). [`check_deterministic`] refuses everything that would not re-encode to the
 //! same bytes; after it, minicbor reads the values. Refuses floats, indefinite lengths, undefined and unassigned
-//! simple values: nothing of ours carries them.
+//! simple values, and tags but the outermost: nothing of ours carries them.
 
 use minicbor::{Decoder, Encoder};
 
@@ -108,10 +108,11 @@ fn check_item(bytes: &[u8], depth: usize) -> Result<&[u8], DecodeError> {
             Ok(rest)
         }
         5 => check_entries(rest, argument, depth),
-        6 => check_item(rest, depth),
+        // A tag names a whole COSE structure, and nothing inside one has any.
+        6 if depth == CBOR_DEPTH_MAX - 1 => check_item(rest, depth),
         // false, true, null
         7 if (20..=22).contains(&argument) && bytes.first() == Some(&(0xe0 | argument as u8)) => Ok(rest),
-        _ => Err(DecodeError::Malformed("simple value or float")),
+        _ => Err(DecodeError::Malformed("simple value, float or tag")),
     }
 }
 
@@ -198,6 +199,9 @@ mod tests {
             "f814",
             "f93c00",
             "fb3ff0000000000000", // undefined, simple, float
+            "d2d200",
+            "81d200",
+            "a100c100", // a tag inside
             "0000",
             "42aa",
             "8201",
