@@ -41,13 +41,14 @@ pub struct WalletSession {
     trust: Verified<TrustBundle>,
     members: BTreeMap<MemberId, MemberState>,
     staged: BTreeMap<MemberId, Vec<FeedPage>>,
+    disputed: Option<Verified<FeedHead>>,
     outcome: Option<Result<(), Refusal>>,
 }
 
 impl WalletSession {
     /// A session over what the phone holds.
     pub fn new(trust: Verified<TrustBundle>, members: BTreeMap<MemberId, MemberState>) -> Self {
-        Self { trust, members, staged: BTreeMap::new(), outcome: None }
+        Self { trust, members, staged: BTreeMap::new(), disputed: None, outcome: None }
     }
 
     /// The request that brings everything up to date, and begins the exchange.
@@ -66,6 +67,7 @@ impl WalletSession {
         match reply {
             Reply::Done => self.finish(),
             Reply::Refused(refusal) => {
+                self.staged.clear();
                 self.outcome = Some(Err(refusal));
                 Ok(Vec::new())
             }
@@ -78,6 +80,23 @@ impl WalletSession {
             }
             _ => Err(SyncFault::Unexpected),
         }
+    }
+
+    /// Forgets the records of a member that do not follow on, after [`FeedFault::RootMismatch`]: the next
+    /// [`Self::request`] asks for all of them again, and they must lead through the head last verified. The pages of the
+    /// next [`Effect::Commit`] then begin at 0, in place of those held.
+    pub fn restart(&mut self, member: MemberId) {
+        self.staged.remove(&member);
+        if let Some(state) = self.members.get_mut(&member) {
+            let mark = state.feed.mark().copied();
+            state.feed = mark.map_or_else(|| FeedState::new(member), FeedState::from_mark);
+        }
+    }
+
+    /// The signed head of the last feed that was not taken. Where the fault is a fork, it is, beside the head held, the
+    /// proof that the server signed two feeds: keep both.
+    pub fn disputed(&self) -> Option<&Verified<FeedHead>> {
+        self.disputed.as_ref()
     }
 
     /// How the exchange ended; `None` while it goes on.
@@ -124,10 +143,13 @@ impl WalletSession {
         };
         let pages = self.staged.remove(&reply.member).unwrap_or_default();
         let head = self.verify_head(&head)?;
-        let feed = state
-            .feed
-            .extend(&pages, &head)
-            .map_err(|fault| SyncFault::Feed { member: reply.member, fault })?;
+        let feed = match state.feed.extend(&pages, &head) {
+            Ok(feed) => feed,
+            Err(fault) => {
+                self.disputed = Some(head);
+                return Err(SyncFault::Feed { member: reply.member, fault });
+            }
+        };
         let update = MemberUpdate { member: reply.member, feed: feed.clone(), pages, head };
         if let Some(state) = self.members.get_mut(&reply.member) {
             state.feed = feed;
@@ -139,7 +161,9 @@ impl WalletSession {
         let signed = Signed::<FeedHead>::decode(bytes).map_err(|_| SyncFault::BadHead)?;
         let key = self.trust.claims().key(signed.key_id(), KeyUse::Head).ok_or(SyncFault::BadHead)?;
         let head = signed.verify(&key.key).map_err(|_| SyncFault::BadHead)?;
-        key.may_sign_at(head.claims().time).then_some(head).ok_or(SyncFault::BadHead)
+        // A phone's floor is the time of its bundle: its own clock is nobody's.
+        let permitted = key.may_sign_at(head.claims().time) && key.verifies_at(self.trust.claims().issued);
+        permitted.then_some(head).ok_or(SyncFault::BadHead)
     }
 
     fn take_credentials(
