@@ -220,6 +220,8 @@ impl Stage {
 
     fn judge(&mut self, out: &mut impl Write, told: Told, text: &str) -> io::Result<()> {
         let verdict = self.terminal.verify_text(text).expect("a verdict");
+        // The answer comes first; what it is to be remembered by is durable a moment later.
+        assert!(self.terminal.flush(), "remembered");
         let Told { name, vi, en, expected } = told;
         let scene = Scene { name, vi, en, expected, verdict };
         show::scene(out, &scene)?;
