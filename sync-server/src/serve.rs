@@ -22,10 +22,7 @@ use crate::trust_keeper::Reload;
 ///
 /// # Errors
 /// [`ServeError`] when the server cannot begin to serve.
-pub async fn run<S: Store>(
-    parts: Parts<S>,
-    shutdown: impl Future<Output = ()>,
-) -> Result<(), ServeError> {
+pub async fn run<S: Store>(parts: Parts<S>, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     let Parts { config, service, host, ready_file } = parts;
     let usage = KeyUse::Transport;
     let key = host.transport_key(service.clock.now()).ok_or(ServeError::NoKey { usage })?;
@@ -55,10 +52,7 @@ pub async fn run<S: Store>(
 }
 
 async fn accept<S: Store>(listener: &Listener, service: &Arc<Service<S>>) {
-    let shared = Arc::new(Shared {
-        service: Arc::clone(service),
-        exchanges: Semaphore::new(EXCHANGES_MAX),
-    });
+    let shared = Arc::new(Shared { service: Arc::clone(service), exchanges: Semaphore::new(EXCHANGES_MAX) });
     while let Some(arrival) = listener.accept().await {
         tokio::spawn(serve_connection(arrival, Arc::clone(&shared)));
     }

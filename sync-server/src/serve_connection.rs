@@ -86,11 +86,7 @@ async fn take_exchanges<S: Store>(connection: &ServerConnection, taking: &Taking
     }
 }
 
-async fn serve_exchange<S: Store>(
-    mut exchange: Exchange,
-    connection: ServerConnection,
-    taking: Taking<S>,
-) {
+async fn serve_exchange<S: Store>(mut exchange: Exchange, connection: ServerConnection, taking: Taking<S>) {
     let shared = &taking.shared;
     loop {
         let Ok(Some(frame)) = exchange.receive(taking.limit, REQUEST_WITHIN).await else {
@@ -165,9 +161,8 @@ impl ReplySink for PushSink<'_> {
 }
 
 fn encode(reply: &Reply) -> Result<Vec<u8>, Stop> {
-    codec::encode(reply).map_err(|source| {
-        Stop::Fault(crate::service::ServiceFault::Value { what: "reply", source })
-    })
+    codec::encode(reply)
+        .map_err(|source| Stop::Fault(crate::service::ServiceFault::Value { what: "reply", source }))
 }
 
 fn hello(time: UnixSeconds) -> Vec<u8> {

@@ -13,8 +13,7 @@ use bhyt_core::trust::{self, KeyUse, TrustedKey};
 use bhyt_platform::entropy::{OsEntropy, make_bytes};
 use bhyt_platform::files;
 use bhyt_platform::quic::{
-    Client, ClientConnection, ClientSettings, Connected, Exchange, News, PeerKey,
-    TransportKey,
+    Client, ClientConnection, ClientSettings, Connected, Exchange, News, PeerKey, TransportKey,
 };
 use tokio::sync::Mutex;
 use tokio::time::sleep;
@@ -82,10 +81,7 @@ impl AdminClient {
     }
 
     /// Sends one command and waits for its answer, on a new connection if the old one breaks.
-    pub(super) async fn command(
-        &self,
-        command: AdminCommand,
-    ) -> Result<Vec<AdminReply>, AdminError> {
+    pub(super) async fn command(&self, command: AdminCommand) -> Result<Vec<AdminReply>, AdminError> {
         let request = self.request(command);
         let mut asking = None;
         let replies = self.ask(&mut asking, &request).await;
@@ -164,10 +160,8 @@ impl AdminClient {
 /// The server's keys in the order in which it uses them.
 fn read_pins(args: &AdminArgs) -> Result<Vec<PeerKey>, AdminError> {
     let bytes = files::read_bounded(&args.trust, TRUST_BYTES_MAX).map_err(AdminError::TrustFile)?;
-    let bundle = trust::anchor(&bytes).map_err(|source| AdminError::Trust {
-        path: args.trust.clone(),
-        source,
-    })?;
+    let bundle =
+        trust::anchor(&bytes).map_err(|source| AdminError::Trust { path: args.trust.clone(), source })?;
     let mut keys: Vec<&TrustedKey> = bundle.claims().keys_for(KeyUse::Transport).collect();
     keys.sort_by_key(|key| key.signs_from);
     if keys.is_empty() {

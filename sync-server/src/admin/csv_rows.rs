@@ -25,9 +25,7 @@ impl Table {
             Self::Members => {
                 &["member_id", "full_name", "birth_date", "sex", "personal_id", "phone", "address"]
             }
-            Self::Cards => {
-                &["member", "number", "level", "facility", "from", "to", "five_years", "area"]
-            }
+            Self::Cards => &["member", "number", "level", "facility", "from", "to", "five_years", "area"],
         }
     }
 
@@ -171,16 +169,9 @@ impl Rows {
 }
 
 /// A misspelt column would lose its values in silence, so an unknown one is refused.
-fn find_columns(
-    path: &Path,
-    table: Table,
-    header: &ByteRecord,
-) -> Result<Vec<Option<usize>>, AdminError> {
-    let wrong = |column: &str, wrong| AdminError::Columns {
-        path: path.to_owned(),
-        column: column.to_owned(),
-        wrong,
-    };
+fn find_columns(path: &Path, table: Table, header: &ByteRecord) -> Result<Vec<Option<usize>>, AdminError> {
+    let wrong =
+        |column: &str, wrong| AdminError::Columns { path: path.to_owned(), column: column.to_owned(), wrong };
     let mut places = vec![None; table.columns().len()];
     for (place, name) in header.iter().enumerate() {
         let name = String::from_utf8_lossy(name);

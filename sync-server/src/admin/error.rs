@@ -118,9 +118,9 @@ impl AdminError {
             | Self::Field(_)
             | Self::RowsFailed { .. }
             | Self::Refused(Refusal::Malformed) => Exit::Data,
-            Self::NoAddress { .. }
-            | Self::Unreachable(_)
-            | Self::Refused(Refusal::Busy { .. }) => Exit::Unavailable,
+            Self::NoAddress { .. } | Self::Unreachable(_) | Self::Refused(Refusal::Busy { .. }) => {
+                Exit::Unavailable
+            }
             Self::Unexpected | Self::Frame(_) | Self::Refused(Refusal::Internal) => Exit::Internal,
             Self::Refused(_) => Exit::Refused,
         }

@@ -71,11 +71,9 @@ pub(super) async fn run(
     let report = collector.finish()?;
     output.import(&report)?;
     match report.errors_file {
-        Some(errors_file) => Err(AdminError::RowsFailed {
-            rows: report.rows,
-            failed: report.failed,
-            errors_file,
-        }),
+        Some(errors_file) => {
+            Err(AdminError::RowsFailed { rows: report.rows, failed: report.failed, errors_file })
+        }
         None => Ok(()),
     }
 }

@@ -47,15 +47,9 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         AdminWhat::Device(DeviceWhat::Code { member }) => AdminCommand::MakeDeviceCode(member),
         AdminWhat::Device(DeviceWhat::List { member }) => AdminCommand::ListDevices(member),
         AdminWhat::Device(DeviceWhat::Retire { device }) => AdminCommand::RetireDevice(device),
-        AdminWhat::Terminal(TerminalWhat::Enrol { facility }) => {
-            AdminCommand::MakeTerminalToken(facility)
-        }
-        AdminWhat::Terminal(TerminalWhat::List { facility }) => {
-            AdminCommand::ListTerminals(facility)
-        }
-        AdminWhat::Terminal(TerminalWhat::Retire { terminal }) => {
-            AdminCommand::RetireTerminal(terminal)
-        }
+        AdminWhat::Terminal(TerminalWhat::Enrol { facility }) => AdminCommand::MakeTerminalToken(facility),
+        AdminWhat::Terminal(TerminalWhat::List { facility }) => AdminCommand::ListTerminals(facility),
+        AdminWhat::Terminal(TerminalWhat::Retire { terminal }) => AdminCommand::RetireTerminal(terminal),
         AdminWhat::Status => AdminCommand::ShowStatus,
     };
     let as_token = matches!(command, AdminCommand::MakeTerminalToken(_));
@@ -72,9 +66,7 @@ fn card_command(what: CardWhat) -> Result<AdminCommand, AdminError> {
     let change = |number, change| AdminCommand::ChangeCard { number, change };
     Ok(match what {
         CardWhat::Show { number } => AdminCommand::ShowCard(number),
-        CardWhat::Issue { member, number, fields } => {
-            AdminCommand::IssueCard(fields.row(member, number))
-        }
+        CardWhat::Issue { member, number, fields } => AdminCommand::IssueCard(fields.row(member, number)),
         CardWhat::Replace { number, new_number, fields } => AdminCommand::ReplaceCard {
             number,
             row: fields.row(String::new(), new_number.unwrap_or_default()),

@@ -101,9 +101,10 @@ fn card_value(view: &CardView) -> Value {
         CardStanding::Reduced(code) => Some(code.value()),
         _ => None,
     };
-    let bindings = view.bindings.iter().map(|(number, device, end)| {
-        json!({ "number": number, "device": device, "end": end })
-    });
+    let bindings = view
+        .bindings
+        .iter()
+        .map(|(number, device, end)| json!({ "number": number, "device": device, "end": end }));
     json!({
         "number": view.row.number,
         "member": view.row.member,

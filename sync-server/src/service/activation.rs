@@ -21,11 +21,7 @@ use crate::store::{DocKey, DocKind, Expected, Outcome, Store};
 
 impl<S: Store> Service<S> {
     /// Activates the peer's device for a member.
-    pub(crate) async fn activate(
-        &self,
-        peer: &Peer,
-        request: &Activate,
-    ) -> Result<MemberId, Stop> {
+    pub(crate) async fn activate(&self, peer: &Peer, request: &Activate) -> Result<MemberId, Stop> {
         if request.alias.len() > ALIAS_BYTES_MAX || request.code.len() > CODE_BYTES_MAX {
             return Err(Refusal::Malformed.into());
         }
@@ -77,10 +73,7 @@ impl<S: Store> Service<S> {
         let (expected, device) = hold(device, peer.key, request.presentation_key, member.id, now)?;
         self.list_device(&mut member, id).await?;
         let mut draft = Draft::default();
-        let holder = Holder {
-            device: id,
-            key: request.presentation_key,
-        };
+        let holder = Holder { device: id, key: request.presentation_key };
         let (commit, status) = (&mut draft.commit, &mut draft.status);
         self.bind_all(&member, holder, now, commit, status).await?;
         commit.docs.push(write("device", device_key, expected, &device)?);
@@ -127,11 +120,9 @@ fn again(
     member: MemberId,
     device: Option<&Found<DeviceV1>>,
 ) -> Result<Option<MemberId>, Stop> {
-    let holds = |held: &HeldMemberV1| {
-        held.member == member && held.presentation_key == request.presentation_key
-    };
-    let same = user == peer.key
-        && device.is_some_and(|device| device.value.members.iter().any(holds));
+    let holds =
+        |held: &HeldMemberV1| held.member == member && held.presentation_key == request.presentation_key;
+    let same = user == peer.key && device.is_some_and(|device| device.value.members.iter().any(holds));
     match same {
         true => Ok(Some(member)),
         false => Err(Refusal::BadCode.into()),
@@ -149,12 +140,7 @@ fn hold(
     let (expected, mut device) = match device {
         Some(found) => (Expected::Revision(found.revision), found.value),
         None => {
-            let device = DeviceV1 {
-                transport_key,
-                members: Vec::new(),
-                activated: now,
-                retired: None,
-            };
+            let device = DeviceV1 { transport_key, members: Vec::new(), activated: now, retired: None };
             (Expected::Absent, device)
         }
     };
@@ -165,11 +151,7 @@ fn hold(
     if device.members.len() >= WALLET_MEMBERS_MAX || device.retired.is_some() {
         return Err(Refusal::Conflict.into());
     }
-    device.members.push(HeldMemberV1 {
-        member,
-        presentation_key,
-        activated: now,
-    });
+    device.members.push(HeldMemberV1 { member, presentation_key, activated: now });
     Ok((expected, device))
 }
 

@@ -91,12 +91,7 @@ impl<S: Store> Service<S> {
     ///
     /// # Errors
     /// [`Stop`]; nothing is known then of how far the client is, and its connection is best closed.
-    pub async fn send_news(
-        &self,
-        seat: &Seat,
-        news: &News,
-        sink: &mut impl ReplySink,
-    ) -> Result<Next, Stop> {
+    pub async fn send_news(&self, seat: &Seat, news: &News, sink: &mut impl ReplySink) -> Result<Next, Stop> {
         let principal = self.principal(&seat.peer().key).await?;
         match principal {
             Principal::Device(id, device) if !news.retired => {
@@ -122,10 +117,9 @@ impl<S: Store> Service<S> {
     pub fn request_bytes_max(principal: &Principal) -> usize {
         match principal {
             Principal::Operator(..) => FRAME_BYTES_MAX,
-            Principal::Stranger
-            | Principal::Device(..)
-            | Principal::Terminal(..)
-            | Principal::Retired => REQUEST_BYTES_MAX,
+            Principal::Stranger | Principal::Device(..) | Principal::Terminal(..) | Principal::Retired => {
+                REQUEST_BYTES_MAX
+            }
         }
     }
 
@@ -145,9 +139,7 @@ impl<S: Store> Service<S> {
                 let facility = self.enrol(seat.peer(), enrol).await?;
                 sink.send(Reply::Enrolled(facility)).await
             }
-            Permit::Wallet(id, device, sync) => {
-                self.sync_wallet(seat, id, device, sync, sink).await
-            }
+            Permit::Wallet(id, device, sync) => self.sync_wallet(seat, id, device, sync, sink).await,
             Permit::Terminal(_, _, sync) => self.sync_terminal(seat, sync, sink).await,
             Permit::Command(id, request) => self.command(id, request, sink).await,
         }
@@ -179,12 +171,8 @@ impl<S: Store> Service<S> {
             AdminCommand::ImportCards(rows) => {
                 AdminReply::Rows(self.import_cards(*operation, rows.clone()).await?)
             }
-            AdminCommand::ShowMember(alias) => {
-                AdminReply::Member(self.show_member(operation, alias).await?)
-            }
-            AdminCommand::ShowCard(number) => {
-                AdminReply::Card(self.show_card(operation, number).await?)
-            }
+            AdminCommand::ShowMember(alias) => AdminReply::Member(self.show_member(operation, alias).await?),
+            AdminCommand::ShowCard(number) => AdminReply::Card(self.show_card(operation, number).await?),
             AdminCommand::IssueCard(row) => of_row(self.issue_card(operation, row).await?),
             AdminCommand::ChangeCard { number, change } => {
                 AdminReply::Applied(self.change_card(operation, number, *change).await?)
@@ -200,9 +188,7 @@ impl<S: Store> Service<S> {
             AdminCommand::ListDevices(alias) => {
                 AdminReply::Devices(self.list_devices(operation, alias).await?)
             }
-            AdminCommand::RetireDevice(id) => {
-                AdminReply::Applied(self.retire_device(operation, id).await?)
-            }
+            AdminCommand::RetireDevice(id) => AdminReply::Applied(self.retire_device(operation, id).await?),
             AdminCommand::MakeTerminalToken(facility) => {
                 self.make_terminal_token(operation, facility).await?
             }

@@ -40,9 +40,7 @@ impl Attempts {
             let waited = now.since(failures.since);
             if failures.count >= limit && waited < WINDOW_SECONDS {
                 let wait = u32::try_from(WINDOW_SECONDS - waited).unwrap_or(u32::MAX);
-                return Err(Refusal::Busy {
-                    retry_after_seconds: wait,
-                });
+                return Err(Refusal::Busy { retry_after_seconds: wait });
             }
         }
         Ok(())
@@ -58,15 +56,9 @@ impl Attempts {
             failures.clear();
         }
         for (source, _) in sources(peer) {
-            let failures = failures.entry(source).or_insert(Failures {
-                since: now,
-                count: 0,
-            });
+            let failures = failures.entry(source).or_insert(Failures { since: now, count: 0 });
             if now.since(failures.since) >= WINDOW_SECONDS {
-                *failures = Failures {
-                    since: now,
-                    count: 0,
-                };
+                *failures = Failures { since: now, count: 0 };
             }
             failures.count = failures.count.saturating_add(1);
         }
@@ -74,10 +66,7 @@ impl Attempts {
 }
 
 fn sources(peer: &Peer) -> [(Source, u32); 2] {
-    [
-        (Source::Key(peer.key.key_id()), PER_KEY_MAX),
-        (Source::Address(peer.address), PER_ADDRESS_MAX),
-    ]
+    [(Source::Key(peer.key.key_id()), PER_KEY_MAX), (Source::Address(peer.address), PER_ADDRESS_MAX)]
 }
 
 /// Failures are forgotten after ten minutes.
@@ -106,9 +95,7 @@ mod tests {
             assert_eq!(attempts.check(&peer(1), now), Ok(()));
             attempts.fail(&peer(1), now);
         }
-        let busy = Refusal::Busy {
-            retry_after_seconds: 590,
-        };
+        let busy = Refusal::Busy { retry_after_seconds: 590 };
         assert_eq!(attempts.check(&peer(1), now.plus(10)), Err(busy));
         assert_eq!(attempts.check(&peer(2), now), Ok(()));
         assert_eq!(attempts.check(&peer(1), now.plus(WINDOW_SECONDS)), Ok(()));

@@ -26,21 +26,14 @@ pub enum Permit<'a> {
 ///
 /// # Errors
 /// [`Refusal::NotAuthorised`] for everything that is not permitted.
-pub fn authorise<'a>(
-    principal: &'a Principal,
-    request: &'a Request,
-) -> Result<Permit<'a>, Refusal> {
+pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<Permit<'a>, Refusal> {
     match (principal, request) {
         (Principal::Stranger | Principal::Device(..), Request::Activate(activate)) => {
             Ok(Permit::Activate(activate))
         }
         // A terminal whose answer was lost asks again.
-        (Principal::Stranger | Principal::Terminal(..), Request::Enrol(enrol)) => {
-            Ok(Permit::Enrol(enrol))
-        }
-        (Principal::Device(id, device), Request::SyncWallet(sync)) => {
-            Ok(Permit::Wallet(*id, device, sync))
-        }
+        (Principal::Stranger | Principal::Terminal(..), Request::Enrol(enrol)) => Ok(Permit::Enrol(enrol)),
+        (Principal::Device(id, device), Request::SyncWallet(sync)) => Ok(Permit::Wallet(*id, device, sync)),
         (Principal::Terminal(id, terminal), Request::SyncTerminal(sync)) => {
             Ok(Permit::Terminal(*id, terminal, sync))
         }

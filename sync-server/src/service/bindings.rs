@@ -98,9 +98,7 @@ impl<S: Store> Service<S> {
         }
         let held = held_by(details, holder.device, today).map(|held| (held.number, held.key, held.end));
         let number = match held {
-            Some((_, key, end))
-                if key == holder.key && end >= today.plus_days(BINDING_RENEW_DAYS) =>
-            {
+            Some((_, key, end)) if key == holder.key && end >= today.plus_days(BINDING_RENEW_DAYS) => {
                 return Ok(Bound::Unchanged);
             }
             Some((number, key, _)) if key == holder.key => number,
@@ -119,11 +117,7 @@ impl<S: Store> Service<S> {
         };
         let end = today.plus_days(BINDING_DAYS);
         let mut claims = card.details.facts.claims(now);
-        claims.binding = Some(Binding {
-            key: holder.key,
-            number,
-            end,
-        });
+        claims.binding = Some(Binding { key: holder.key, number, end });
         let signed = self.sign(KeyUse::Card, now, |key| Unsigned::new(claims, key))?;
         let bindings = &mut card.details.bindings;
         bindings.retain(|binding| binding.end >= today && binding.number != number);
@@ -181,13 +175,11 @@ fn held_by(details: &CardDetailsV1, device: KeyId, today: Day) -> Option<&Bindin
 /// The lowest number that no binding has and that has left the retired set for certain.
 fn free_number(details: &CardDetailsV1, today: Day) -> Option<BindingNumber> {
     let used = |number: BindingNumber| {
-        let bound = details
-            .bindings
+        let bound = details.bindings.iter().any(|binding| binding.number == number && binding.end >= today);
+        let retired = details
+            .retired
             .iter()
-            .any(|binding| binding.number == number && binding.end >= today);
-        let retired = details.retired.iter().any(|(retired, until)| {
-            *retired == number && *until >= today.plus_days(-RETIRED_MARGIN_DAYS)
-        });
+            .any(|(retired, until)| *retired == number && *until >= today.plus_days(-RETIRED_MARGIN_DAYS));
         bound || retired
     };
     let numbers = (0..BINDINGS_MAX as u64).filter_map(BindingNumber::new);

@@ -40,8 +40,7 @@ impl<S: Store> Service<S> {
             };
             let mut tail = self.feed_tail(&member).await?;
             let mut status = StatusDraft::default();
-            self.set_standing(&mut card, &mut tail, &mut status, standing, operation.now)
-                .await?;
+            self.set_standing(&mut card, &mut tail, &mut status, standing, operation.now).await?;
             let commit = Commit {
                 append: Some(self.seal_feed(tail, &member.key, operation.now)?),
                 docs: vec![
@@ -51,11 +50,7 @@ impl<S: Store> Service<S> {
                 ],
                 announce: vec![member.id],
             };
-            let draft = Draft {
-                commit,
-                status,
-                counting: None,
-            };
+            let draft = Draft { commit, status, counting: None };
             if self.commit(draft).await? == Outcome::Applied {
                 self.publish_soon();
                 return Ok(Applied::Accepted);
@@ -90,11 +85,7 @@ impl<S: Store> Service<S> {
                 Ok(terms) => terms,
                 Err(fault) => return Ok(Err(fault)),
             };
-            let replacing = Replacing {
-                member,
-                card,
-                terms,
-            };
+            let replacing = Replacing { member, card, terms };
             match self.try_replace(operation, replacing, &mut lease).await? {
                 Ok(Outcome::Lost) => {}
                 Ok(Outcome::Applied) => {
@@ -113,11 +104,7 @@ impl<S: Store> Service<S> {
         replacing: Replacing,
         lease: &mut SlotLease<'_>,
     ) -> Result<Result<Outcome, RowFault>, Stop> {
-        let Replacing {
-            mut member,
-            mut card,
-            terms,
-        } = replacing;
+        let Replacing { mut member, mut card, terms } = replacing;
         if card.details.successor.is_some() || member.details.cards.len() >= MEMBER_CARDS_MAX {
             return Err(Refusal::Conflict.into());
         }
@@ -135,8 +122,7 @@ impl<S: Store> Service<S> {
         card.details.successor = Some(facts.number.clone());
         if matches!(card.details.standing, CardStanding::InForce | CardStanding::Held) {
             let standing = CardStanding::Superseded;
-            self.set_standing(&mut card, &mut tail, &mut status, standing, operation.now)
-                .await?;
+            self.set_standing(&mut card, &mut tail, &mut status, standing, operation.now).await?;
         }
         let successor = self.make_card(&mut member, &mut tail, facts)?;
         let expected = alias.map_or(Expected::Absent, |alias| Expected::Revision(alias.revision));
@@ -152,15 +138,7 @@ impl<S: Store> Service<S> {
             ],
             announce: vec![member.id],
         };
-        let draft = Draft {
-            commit,
-            status,
-            counting: Some(Counting {
-                lease,
-                members: 0,
-                cards: 1,
-            }),
-        };
+        let draft = Draft { commit, status, counting: Some(Counting { lease, members: 0, cards: 1 }) };
         Ok(Ok(self.commit(draft).await?))
     }
 
@@ -185,10 +163,7 @@ impl<S: Store> Service<S> {
         }
         details.standing = standing;
         details.revision = details.revision.saturating_add(1);
-        let body = card_body(&CardRecord {
-            credential: details.credential.clone(),
-            standing,
-        })?;
+        let body = card_body(&CardRecord { credential: details.credential.clone(), standing })?;
         let record = Record {
             kind: RecordKind::Card,
             first_seq: details.first_seq,
@@ -218,10 +193,9 @@ fn next_standing(now: CardStanding, change: CardChange) -> Result<Option<CardSta
         (CardChange::Hold, Is::InForce | Is::Held) => Is::Held,
         (CardChange::Release, Is::Held | Is::InForce) => Is::InForce,
         (CardChange::Reduce(_), Is::Withdrawn | Is::Superseded)
-        | (
-            CardChange::Hold | CardChange::Release,
-            Is::Withdrawn | Is::Superseded | Is::Reduced(_),
-        ) => return Err(Refusal::Conflict),
+        | (CardChange::Hold | CardChange::Release, Is::Withdrawn | Is::Superseded | Is::Reduced(_)) => {
+            return Err(Refusal::Conflict);
+        }
     };
     Ok((next != now).then_some(next))
 }

@@ -34,10 +34,7 @@ impl CardTerms {
     }
 
     /// The terms of the card that follows on `old`: what is absent stays as it was.
-    pub(crate) fn of_successor(
-        fields: CardFields,
-        old: &CardFactsV1,
-    ) -> Result<Self, RowFault> {
+    pub(crate) fn of_successor(fields: CardFields, old: &CardFactsV1) -> Result<Self, RowFault> {
         fields.check_dates(Some(old.valid_from))?;
         let from = fields.from.unwrap_or(old.valid_from);
         Ok(Self {

@@ -9,9 +9,7 @@ use bhyt_core::cose::Unsigned;
 use bhyt_core::ids::{CardNumber, MemberId, StatusIndex};
 use bhyt_core::limits::IMPORT_ROWS_MAX;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind};
-use bhyt_core::sync::admin::{
-    Applied, CardRow, CardView, RowFault, RowField, RowOutcome, RowReason,
-};
+use bhyt_core::sync::admin::{Applied, CardRow, CardView, RowFault, RowField, RowOutcome, RowReason};
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::time::Day;
 use bhyt_core::trust::KeyUse;
@@ -25,9 +23,7 @@ use super::members::alias_member;
 use super::operations::Operation;
 use super::rows::{Alias, CardFields, fault, parse_card_number};
 use super::slots::SlotLease;
-use super::values::{
-    AliasV1, AuditAction, CardDetailsV1, CardFactsV1, OperationAnswerV1,
-};
+use super::values::{AliasV1, AuditAction, CardDetailsV1, CardFactsV1, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Counting, Draft, Service};
 use crate::store::{Commit, DocWrite, Expected, Outcome, Store};
 
@@ -92,22 +88,11 @@ impl<S: Store> Service<S> {
     }
 
     /// A card as an operator sees it. That it was looked at is audited.
-    pub(crate) async fn show_card(
-        &self,
-        operation: &Operation,
-        number: &str,
-    ) -> Result<CardView, Stop> {
+    pub(crate) async fn show_card(&self, operation: &Operation, number: &str) -> Result<CardView, Stop> {
         let number = parse_card_number(number).ok_or(Refusal::Malformed)?;
         let (member, card) = self.find_card(&number).await?.ok_or(Refusal::NotFound)?;
-        self.audit_reading(operation, AuditAction::ShowCard, member.id)
-            .await?;
-        let CardDetailsV1 {
-            facts,
-            standing,
-            bindings,
-            successor,
-            ..
-        } = &card.details;
+        self.audit_reading(operation, AuditAction::ShowCard, member.id).await?;
+        let CardDetailsV1 { facts, standing, bindings, successor, .. } = &card.details;
         let bindings = bindings.iter().map(|binding| {
             let number = binding.number.value();
             (number, binding.device.to_string(), binding.end.iso())
@@ -127,8 +112,7 @@ impl<S: Store> Service<S> {
         &self,
         number: &CardNumber,
     ) -> Result<Option<(OpenMember, OpenCard)>, ServiceFault> {
-        let alias: Option<Found<AliasV1>> =
-            self.doc("alias", &self.vault.card_alias(number)).await?;
+        let alias: Option<Found<AliasV1>> = self.doc("alias", &self.vault.card_alias(number)).await?;
         let Some((owner, index)) = alias.map(|alias| alias_card(&alias)).transpose()? else {
             return Ok(None);
         };
@@ -148,10 +132,7 @@ impl<S: Store> Service<S> {
         let at = facts.issued_at;
         let claims = facts.claims(at);
         let signed = self.sign(KeyUse::Card, at, |key| Unsigned::new(claims, key))?;
-        let record = CardRecord {
-            credential: signed.bytes().to_vec(),
-            standing: CardStanding::InForce,
-        };
+        let record = CardRecord { credential: signed.bytes().to_vec(), standing: CardStanding::InForce };
         let first_seq = tail.next_seq();
         let body = card_body(&record)?;
         tail.push(
@@ -223,9 +204,7 @@ impl<S: Store> Service<S> {
         let Some(mut member) = self.find_member(&wanted.member).await? else {
             return failed(RowField::Member, RowReason::NotFound);
         };
-        let facts = wanted
-            .terms
-            .facts(&member.details, lease.next_index()?, operation.now);
+        let facts = wanted.terms.facts(&member.details, lease.next_index()?, operation.now);
         let alias_key = self.vault.card_alias(&facts.number);
         let alias: Option<Found<AliasV1>> = self.doc("alias", &alias_key).await?;
         if let Some(alias) = &alias {
@@ -259,25 +238,15 @@ impl<S: Store> Service<S> {
             docs,
             announce: vec![member.id],
         };
-        let draft = Draft {
-            commit,
-            counting: Some(Counting { lease, members: 0, cards: 1 }),
-            ..Draft::default()
-        };
+        let draft =
+            Draft { commit, counting: Some(Counting { lease, members: 0, cards: 1 }), ..Draft::default() };
         let outcome = self.commit(draft).await?;
         Ok((outcome == Outcome::Applied).then_some(RowOutcome::Stored))
     }
 
     /// The write that makes the card the newest of its number.
-    pub(crate) fn card_alias(
-        &self,
-        card: &OpenCard,
-        expected: Expected,
-    ) -> Result<DocWrite, ServiceFault> {
-        let alias = AliasV1::Card {
-            member: card.member,
-            index: card.index,
-        };
+    pub(crate) fn card_alias(&self, card: &OpenCard, expected: Expected) -> Result<DocWrite, ServiceFault> {
+        let alias = AliasV1::Card { member: card.member, index: card.index };
         let key = self.vault.card_alias(&card.details.facts.number);
         write("alias", key, expected, &alias)
     }
@@ -294,8 +263,7 @@ impl<S: Store> Service<S> {
         if inside == member.details.social_number {
             return Ok(false);
         }
-        let found: Option<Found<AliasV1>> =
-            self.doc("alias", &self.vault.social_alias(&inside)).await?;
+        let found: Option<Found<AliasV1>> = self.doc("alias", &self.vault.social_alias(&inside)).await?;
         let bearer = found.as_ref().map(alias_member).transpose()?;
         Ok(bearer.is_some_and(|bearer| bearer != member.id))
     }
@@ -320,9 +288,7 @@ impl Wanted {
 }
 
 /// The card that a card number's alias stands for.
-pub(crate) fn alias_card(
-    alias: &Found<AliasV1>,
-) -> Result<(MemberId, StatusIndex), ServiceFault> {
+pub(crate) fn alias_card(alias: &Found<AliasV1>) -> Result<(MemberId, StatusIndex), ServiceFault> {
     match alias.value {
         AliasV1::Card { member, index } => Ok((member, index)),
         AliasV1::Member(_) => Err(ServiceFault::Inconsistent { what: "alias" }),
@@ -336,9 +302,7 @@ pub(crate) fn card_body(record: &CardRecord) -> Result<Body, ServiceFault> {
 
 /// Others were faster each time.
 pub(crate) fn lost_races() -> ServiceFault {
-    ServiceFault::LostRaces {
-        attempts: ATTEMPTS_MAX,
-    }
+    ServiceFault::LostRaces { attempts: ATTEMPTS_MAX }
 }
 
 fn to_row(member: &OpenMember, facts: &CardFactsV1) -> CardRow {
@@ -351,10 +315,7 @@ fn to_row(member: &OpenMember, facts: &CardFactsV1) -> CardRow {
         from: facts.valid_from.iso(),
         to: iso(facts.valid_to),
         five_years: iso(facts.five_years),
-        area: facts
-            .area
-            .as_ref()
-            .map_or_else(String::new, |area| area.as_str().to_owned()),
+        area: facts.area.as_ref().map_or_else(String::new, |area| area.as_str().to_owned()),
     }
 }
 

@@ -57,10 +57,7 @@ impl<S: Store> Service<S> {
         purpose: CodePurposeV1,
     ) -> Result<AdminReply, Stop> {
         let code = Code::derive(&self.vault, operation);
-        let reply = |expires| AdminReply::OneTimeCode {
-            code: code.display(),
-            expires,
-        };
+        let reply = |expires| AdminReply::OneTimeCode { code: code.display(), expires };
         for _ in 0..ATTEMPTS_MAX {
             if let Some(answer) = self.done_before(operation).await? {
                 return match answer {
@@ -75,12 +72,7 @@ impl<S: Store> Service<S> {
                 CodePurposeV1::Device(member) => (AuditAction::MakeDeviceCode, Some(*member)),
                 CodePurposeV1::Terminal(_) => (AuditAction::MakeTerminalToken, None),
             };
-            let value = OneTimeCodeV1 {
-                purpose: purpose.clone(),
-                expires,
-                used_by: None,
-                misused: 0,
-            };
+            let value = OneTimeCodeV1 { purpose: purpose.clone(), expires, used_by: None, misused: 0 };
             let commit = Commit {
                 docs: vec![
                     write("one-time code", code.key(&self.vault), Expected::Absent, &value)?,
@@ -89,10 +81,7 @@ impl<S: Store> Service<S> {
                 ],
                 ..Commit::default()
             };
-            let draft = Draft {
-                commit,
-                ..Draft::default()
-            };
+            let draft = Draft { commit, ..Draft::default() };
             if self.commit(draft).await? == Outcome::Applied {
                 return Ok(reply(expires));
             }
@@ -126,15 +115,10 @@ impl<S: Store> Service<S> {
         key: DocKey,
         code: Found<OneTimeCodeV1>,
     ) -> Result<(), ServiceFault> {
-        let value = OneTimeCodeV1 {
-            misused: code.value.misused.saturating_add(1),
-            ..code.value
-        };
+        let value = OneTimeCodeV1 { misused: code.value.misused.saturating_add(1), ..code.value };
         let expected = Expected::Revision(code.revision);
-        let commit = Commit {
-            docs: vec![write("one-time code", key, expected, &value)?],
-            ..Commit::default()
-        };
+        let commit =
+            Commit { docs: vec![write("one-time code", key, expected, &value)?], ..Commit::default() };
         let _ = self.store.commit(commit).await?;
         Ok(())
     }
@@ -146,10 +130,7 @@ pub(crate) fn use_code(
     code: &Found<OneTimeCodeV1>,
     by: bhyt_core::keys::PublicKey,
 ) -> Result<DocWrite, ServiceFault> {
-    let value = OneTimeCodeV1 {
-        used_by: Some(by),
-        ..code.value.clone()
-    };
+    let value = OneTimeCodeV1 { used_by: Some(by), ..code.value.clone() };
     write("one-time code", key, Expected::Revision(code.revision), &value)
 }
 

@@ -22,8 +22,7 @@ impl<S: Store> Service<S> {
         alias: &str,
     ) -> Result<Vec<DeviceView>, Stop> {
         let member = self.demand_member(alias).await?;
-        self.audit_reading(operation, AuditAction::ListDevices, member.id)
-            .await?;
+        self.audit_reading(operation, AuditAction::ListDevices, member.id).await?;
         let mut views = Vec::with_capacity(member.details.devices.len());
         for id in &member.details.devices {
             let key = holder_key(DocKind::Device, *id);
@@ -39,11 +38,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Retires a device for good.
-    pub(crate) async fn retire_device(
-        &self,
-        operation: &Operation,
-        id: &str,
-    ) -> Result<Applied, Stop> {
+    pub(crate) async fn retire_device(&self, operation: &Operation, id: &str) -> Result<Applied, Stop> {
         let id = KeyId::from_hex(id.trim()).ok_or(Refusal::Malformed)?;
         for _ in 0..ATTEMPTS_MAX {
             if self.done_before(operation).await?.is_some() {

@@ -34,10 +34,7 @@ impl OpenMember {
         let body = encode("member's details", &self.details)?;
         let place = member_place(self.id);
         let sealed = self.key.seal(&place, &body, &make_bytes::<24>(entropy));
-        let value = MemberV1 {
-            wrapped_key: self.wrapped_key.clone(),
-            sealed,
-        };
+        let value = MemberV1 { wrapped_key: self.wrapped_key.clone(), sealed };
         write("member", member_key(self.id), self.expected, &value)
     }
 }
@@ -52,21 +49,10 @@ pub(crate) struct OpenCard {
 
 impl OpenCard {
     /// The write that stores the card as it is now. `key` is its member's.
-    pub(crate) fn write(
-        &self,
-        key: &SealKey,
-        entropy: &dyn Entropy,
-    ) -> Result<DocWrite, ServiceFault> {
+    pub(crate) fn write(&self, key: &SealKey, entropy: &dyn Entropy) -> Result<DocWrite, ServiceFault> {
         let body = encode("card's details", &self.details)?;
-        let sealed = key.seal(
-            &card_place(self.index),
-            &body,
-            &make_bytes::<24>(entropy),
-        );
-        let value = CardV1 {
-            member: self.member,
-            sealed,
-        };
+        let sealed = key.seal(&card_place(self.index), &body, &make_bytes::<24>(entropy));
+        let value = CardV1 { member: self.member, sealed };
         write("card", card_key(self.index), self.expected, &value)
     }
 }
@@ -83,10 +69,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Opens a member; `None` when there is none.
-    pub(crate) async fn open_member(
-        &self,
-        id: MemberId,
-    ) -> Result<Option<OpenMember>, ServiceFault> {
+    pub(crate) async fn open_member(&self, id: MemberId) -> Result<Option<OpenMember>, ServiceFault> {
         let Some(found) = self.doc::<MemberV1>("member", &member_key(id)).await? else {
             return Ok(None);
         };
@@ -113,19 +96,11 @@ impl<S: Store> Service<S> {
             return Err(ServiceFault::Inconsistent { what: "card" });
         }
         let details = open("card", &member.key, &card_place(index), &found.value.sealed)?;
-        Ok(OpenCard {
-            index,
-            member: member.id,
-            expected: Expected::Revision(found.revision),
-            details,
-        })
+        Ok(OpenCard { index, member: member.id, expected: Expected::Revision(found.revision), details })
     }
 
     /// All cards of a member, oldest first.
-    pub(crate) async fn open_cards(
-        &self,
-        member: &OpenMember,
-    ) -> Result<Vec<OpenCard>, ServiceFault> {
+    pub(crate) async fn open_cards(&self, member: &OpenMember) -> Result<Vec<OpenCard>, ServiceFault> {
         let mut cards = Vec::with_capacity(member.details.cards.len());
         for index in &member.details.cards {
             cards.push(self.open_card(member, *index).await?);
@@ -151,12 +126,8 @@ pub(crate) fn holder_key(kind: DocKind, id: KeyId) -> DocKey {
 
 /// Reads a document's value.
 pub(crate) fn decode<T: Schema>(what: &'static str, doc: &Doc) -> Result<Found<T>, ServiceFault> {
-    let value =
-        codec::decode(&doc.bytes).map_err(|source| ServiceFault::Value { what, source })?;
-    Ok(Found {
-        revision: doc.revision,
-        value,
-    })
+    let value = codec::decode(&doc.bytes).map_err(|source| ServiceFault::Value { what, source })?;
+    Ok(Found { revision: doc.revision, value })
 }
 
 /// The write of a value.
@@ -166,11 +137,7 @@ pub(crate) fn write<T: Schema>(
     expected: Expected,
     value: &T,
 ) -> Result<DocWrite, ServiceFault> {
-    Ok(DocWrite {
-        key,
-        expected,
-        bytes: Some(encode(what, value)?),
-    })
+    Ok(DocWrite { key, expected, bytes: Some(encode(what, value)?) })
 }
 
 /// The bytes of a value.
@@ -185,9 +152,7 @@ pub(crate) fn open<T: Schema>(
     place: &[u8],
     sealed: &[u8],
 ) -> Result<T, ServiceFault> {
-    let body = key
-        .open(place, sealed)
-        .map_err(|source| ServiceFault::Sealed { what, source })?;
+    let body = key.open(place, sealed).map_err(|source| ServiceFault::Sealed { what, source })?;
     codec::decode(&body).map_err(|source| ServiceFault::Value { what, source })
 }
 

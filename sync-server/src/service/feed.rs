@@ -100,10 +100,7 @@ impl<S: Store> Service<S> {
         let time = now.max(tail.time);
         let head = FeedHead {
             member: tail.member,
-            extent: Extent {
-                epoch: tail.epoch,
-                size: tail.frontier.size(),
-            },
+            extent: Extent { epoch: tail.epoch, size: tail.frontier.size() },
             root: tail.frontier.root(),
             time,
         };
@@ -135,19 +132,13 @@ impl<S: Store> Service<S> {
     }
 
     /// The newest head; `None` before the first record.
-    pub(crate) async fn served_head(
-        &self,
-        member: MemberId,
-    ) -> Result<Option<ServedHead>, ServiceFault> {
+    pub(crate) async fn served_head(&self, member: MemberId) -> Result<Option<ServedHead>, ServiceFault> {
         let Some(head) = self.store.head(member).await? else {
             return Ok(None);
         };
         let kept = decode_head(&head)?;
         Ok(Some(ServedHead {
-            extent: Extent {
-                epoch: Epoch(head.epoch),
-                size: head.size,
-            },
+            extent: Extent { epoch: Epoch(head.epoch), size: head.size },
             root: Frontier::decode(&kept.frontier)?.root(),
             signed: kept.signed,
         }))
@@ -184,17 +175,10 @@ impl<S: Store> Service<S> {
 
 /// Everything but the signed bytes is our own encoding.
 fn decode_head(head: &StoredHead) -> Result<FeedHeadV1, ServiceFault> {
-    codec::decode(&head.bytes).map_err(|source| ServiceFault::Value {
-        what: "feed head",
-        source,
-    })
+    codec::decode(&head.bytes).map_err(|source| ServiceFault::Value { what: "feed head", source })
 }
 
-fn open_page(
-    member: MemberId,
-    key: &SealKey,
-    stored: &StoredPage,
-) -> Result<FeedPage, ServiceFault> {
+fn open_page(member: MemberId, key: &SealKey, stored: &StoredPage) -> Result<FeedPage, ServiceFault> {
     let place = page_place(member, stored.number);
     let PageV1(page) = open("feed page", key, &place, &stored.bytes)?;
     if page_number(page.first_seq()) == Some(stored.number) {

@@ -237,11 +237,7 @@ impl Drop for Seat {
     }
 }
 
-fn remove_from<K: std::hash::Hash + Eq>(
-    map: &mut HashMap<K, BTreeSet<u64>>,
-    key: &K,
-    number: u64,
-) {
+fn remove_from<K: std::hash::Hash + Eq>(map: &mut HashMap<K, BTreeSet<u64>>, key: &K, number: u64) {
     if let Some(numbers) = map.get_mut(key) {
         numbers.remove(&number);
         if numbers.is_empty() {

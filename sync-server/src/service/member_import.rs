@@ -104,47 +104,26 @@ impl<S: Store> Service<S> {
         }
         let rows = u32::try_from(rows).unwrap_or(u32::MAX);
         docs.push(self.audit(operation, AuditAction::ImportMembers, None, rows)?);
-        let commit = Commit {
-            docs,
-            ..Commit::default()
-        };
+        let commit = Commit { docs, ..Commit::default() };
         let members = staged.added();
         if members == 0 {
-            let draft = Draft {
-                commit,
-                ..Draft::default()
-            };
+            let draft = Draft { commit, ..Draft::default() };
             return self.commit(draft).await;
         }
         let mut lease = self.lease_slot().await?;
-        let counting = Counting {
-            lease: &mut lease,
-            members,
-            cards: 0,
-        };
-        let draft = Draft {
-            commit,
-            counting: Some(counting),
-            ..Draft::default()
-        };
+        let counting = Counting { lease: &mut lease, members, cards: 0 };
+        let draft = Draft { commit, counting: Some(counting), ..Draft::default() };
         self.commit(draft).await
     }
 
-    async fn stage_row(
-        &self,
-        staged: &mut Staged,
-        row: &MemberRow,
-    ) -> Result<RowOutcome, ServiceFault> {
+    async fn stage_row(&self, staged: &mut Staged, row: &MemberRow) -> Result<RowOutcome, ServiceFault> {
         let fields = match MemberFields::parse(row) {
             Ok(fields) => fields,
             Err(fault) => return Ok(RowOutcome::Failed(fault)),
         };
         let social_key = self.vault.social_alias(&fields.social_number);
         let owner = self.staged_alias(staged, &social_key).await?;
-        let personal_key = fields
-            .personal_number
-            .as_ref()
-            .map(|number| self.vault.personal_alias(number));
+        let personal_key = fields.personal_number.as_ref().map(|number| self.vault.personal_alias(number));
         if let Some(key) = &personal_key {
             let bearer = self.staged_alias(staged, key).await?;
             if bearer.is_some() && bearer != owner {
@@ -183,13 +162,7 @@ impl<S: Store> Service<S> {
             cards: Vec::new(),
             devices: Vec::new(),
         };
-        let open = OpenMember {
-            id,
-            expected: Expected::Absent,
-            key,
-            wrapped_key,
-            details,
-        };
+        let open = OpenMember { id, expected: Expected::Absent, key, wrapped_key, details };
         staged.members.insert(id, StagedMember { open, changed: true });
         RowOutcome::Stored
     }
@@ -247,15 +220,10 @@ impl<S: Store> Service<S> {
             return Ok(alias.now);
         }
         let doc = self.store.doc_get(key).await?;
-        let found: Option<Found<AliasV1>> =
-            doc.map(|doc| decode("alias", &doc)).transpose()?;
+        let found: Option<Found<AliasV1>> = doc.map(|doc| decode("alias", &doc)).transpose()?;
         let before = found.as_ref().map(alias_member).transpose()?;
         let expected = found.map_or(Expected::Absent, |found| Expected::Revision(found.revision));
-        let alias = StagedAlias {
-            expected,
-            before,
-            now: before,
-        };
+        let alias = StagedAlias { expected, before, now: before };
         staged.aliases.insert(key.clone(), alias);
         Ok(before)
     }
@@ -277,11 +245,7 @@ fn set<T: Clone>(to: &mut T, from: &Option<T>) {
 fn alias_write(key: &DocKey, alias: &StagedAlias) -> Result<DocWrite, ServiceFault> {
     match alias.now {
         Some(member) => write("alias", key.clone(), alias.expected, &AliasV1::Member(member)),
-        None => Ok(DocWrite {
-            key: key.clone(),
-            expected: alias.expected,
-            bytes: None,
-        }),
+        None => Ok(DocWrite { key: key.clone(), expected: alias.expected, bytes: None }),
     }
 }
 

@@ -14,16 +14,11 @@ use crate::store::{Commit, DocKey, DocKind, Store};
 
 impl<S: Store> Service<S> {
     /// The member of this alias; `None` when nobody goes by it.
-    pub(crate) async fn find_member(
-        &self,
-        alias: &Alias,
-    ) -> Result<Option<OpenMember>, ServiceFault> {
+    pub(crate) async fn find_member(&self, alias: &Alias) -> Result<Option<OpenMember>, ServiceFault> {
         let id = match alias {
             Alias::Id(id) => Some(*id),
             Alias::Social(number) => self.member_alias(&self.vault.social_alias(number)).await?,
-            Alias::Personal(number) => {
-                self.member_alias(&self.vault.personal_alias(number)).await?
-            }
+            Alias::Personal(number) => self.member_alias(&self.vault.personal_alias(number)).await?,
         };
         match id {
             Some(id) => self.open_member(id).await,
@@ -39,14 +34,9 @@ impl<S: Store> Service<S> {
     }
 
     /// A member as an operator sees it. That it was looked at is audited.
-    pub(crate) async fn show_member(
-        &self,
-        operation: &Operation,
-        alias: &str,
-    ) -> Result<MemberView, Stop> {
+    pub(crate) async fn show_member(&self, operation: &Operation, alias: &str) -> Result<MemberView, Stop> {
         let member = self.demand_member(alias).await?;
-        self.audit_reading(operation, AuditAction::ShowMember, member.id)
-            .await?;
+        self.audit_reading(operation, AuditAction::ShowMember, member.id).await?;
         let head = self.store.head(member.id).await?;
         let mut cards = Vec::with_capacity(member.details.cards.len());
         for card in self.open_cards(&member).await?.iter().rev() {
@@ -74,14 +64,9 @@ impl<S: Store> Service<S> {
         action: AuditAction,
         member: MemberId,
     ) -> Result<(), ServiceFault> {
-        let commit = Commit {
-            docs: vec![self.audit(operation, action, Some(member), 0)?],
-            ..Commit::default()
-        };
-        let draft = Draft {
-            commit,
-            ..Draft::default()
-        };
+        let commit =
+            Commit { docs: vec![self.audit(operation, action, Some(member), 0)?], ..Commit::default() };
+        let draft = Draft { commit, ..Draft::default() };
         // The line's name is random, so there is nobody to lose to.
         let _ = self.commit(draft).await?;
         Ok(())

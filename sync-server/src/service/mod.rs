@@ -125,19 +125,12 @@ impl<S: Store> Service<S> {
         at: UnixSeconds,
         prepare: impl FnOnce(KeyId) -> Unsigned<T>,
     ) -> Result<Verified<T>, ServiceFault> {
-        let key = self
-            .keys
-            .key_for(usage, at)
-            .ok_or(ServiceFault::NoKey { usage })?;
+        let key = self.keys.key_for(usage, at).ok_or(ServiceFault::NoKey { usage })?;
         self.sign_with(key, prepare(key))
     }
 
     /// Signs with this key, which is the one that `unsigned` names.
-    fn sign_with<T: Payload>(
-        &self,
-        key: KeyId,
-        unsigned: Unsigned<T>,
-    ) -> Result<Verified<T>, ServiceFault> {
+    fn sign_with<T: Payload>(&self, key: KeyId, unsigned: Unsigned<T>) -> Result<Verified<T>, ServiceFault> {
         let signature = self
             .keys
             .sign(key, &unsigned.to_be_signed())
@@ -147,19 +140,10 @@ impl<S: Store> Service<S> {
 
     /// Commits a draft, and does what follows once it is durable: counts, pending status changes, news.
     async fn commit(&self, draft: Draft<'_, '_>) -> Result<Outcome, ServiceFault> {
-        let Draft {
-            mut commit,
-            status,
-            counting,
-        } = draft;
+        let Draft { mut commit, status, counting } = draft;
         let ticket = ChangeTicket::take(&self.publisher.log, status, &mut commit)?;
         let mut counted = None;
-        if let Some(Counting {
-            lease,
-            members,
-            cards,
-        }) = counting
-        {
+        if let Some(Counting { lease, members, cards }) = counting {
             commit.docs.push(lease.count(members, cards)?);
             counted = Some((lease, members, cards));
         }

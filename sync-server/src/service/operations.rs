@@ -36,12 +36,7 @@ impl Operation {
         // The id is part of what is hashed, which does no harm: it is compared under the same id only.
         let bytes = codec::encode(&Request::Admin(request.clone()));
         let bytes = bytes.map_err(|_| Stop::Refused(Refusal::Malformed))?;
-        Ok(Self {
-            operator,
-            id: request.operation,
-            now,
-            command_hash: vault.hash_command(&bytes),
-        })
+        Ok(Self { operator, id: request.operation, now, command_hash: vault.hash_command(&bytes) })
     }
 
     /// Operator and id, the scope in which an operation is one.
@@ -51,10 +46,7 @@ impl Operation {
 
     /// The write that remembers the operation; the commit is lost when it was done meanwhile.
     pub(crate) fn remember(&self, answer: OperationAnswerV1) -> Result<DocWrite, ServiceFault> {
-        let value = OperationV1 {
-            command_hash: self.command_hash,
-            answer,
-        };
+        let value = OperationV1 { command_hash: self.command_hash, answer };
         write("operation", self.key(), Expected::Absent, &value)
     }
 
@@ -65,16 +57,11 @@ impl Operation {
 
 impl<S: Store> Service<S> {
     /// What was answered when the operation was done before; `None` when it was not.
-    pub(crate) async fn done_before(
-        &self,
-        operation: &Operation,
-    ) -> Result<Option<OperationAnswerV1>, Stop> {
+    pub(crate) async fn done_before(&self, operation: &Operation) -> Result<Option<OperationAnswerV1>, Stop> {
         let found: Option<Found<OperationV1>> = self.doc("operation", &operation.key()).await?;
         match found {
             None => Ok(None),
-            Some(found) if found.value.command_hash == operation.command_hash => {
-                Ok(Some(found.value.answer))
-            }
+            Some(found) if found.value.command_hash == operation.command_hash => Ok(Some(found.value.answer)),
             Some(_) => Err(Refusal::OperationReused.into()),
         }
     }

@@ -47,10 +47,7 @@ pub struct ServiceSettings {
 
 impl Default for ServiceSettings {
     fn default() -> Self {
-        Self {
-            code_lifetime: Duration::from_secs(86_400),
-            status_resign: Duration::from_secs(3_600),
-        }
+        Self { code_lifetime: Duration::from_secs(86_400), status_resign: Duration::from_secs(3_600) }
     }
 }
 

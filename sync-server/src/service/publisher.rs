@@ -113,11 +113,7 @@ impl Publisher {
     }
 
     /// Bytes made of `published`, if it is still in force.
-    pub(crate) fn made<T>(
-        &self,
-        published: &Published,
-        with: impl FnOnce(&mut MadeBytes) -> T,
-    ) -> Option<T> {
+    pub(crate) fn made<T>(&self, published: &Published, with: impl FnOnce(&mut MadeBytes) -> T) -> Option<T> {
         let mut state = self.state();
         let version = state.current.as_ref()?.list.version();
         (version == published.list.version()).then(|| with(&mut state.made))
@@ -255,8 +251,7 @@ impl<S: Store> Service<S> {
         &self,
         version: StatusVersion,
     ) -> Result<Option<StatusVersionV1>, ServiceFault> {
-        let found: Option<Found<StatusVersionV1>> =
-            self.doc("status version", &version_key(version)).await?;
+        let found: Option<Found<StatusVersionV1>> = self.doc("status version", &version_key(version)).await?;
         Ok(found.map(|found| found.value))
     }
 
@@ -284,12 +279,7 @@ impl<S: Store> Service<S> {
             covers,
             last_change: through,
         };
-        let value = StatusVersionV1 {
-            time: list.time(),
-            key,
-            changes: through,
-            covered: covers,
-        };
+        let value = StatusVersionV1 { time: list.time(), key, changes: through, covered: covers };
         let revision = stored.as_ref().map(|stored| stored.revision);
         let expected = revision.map_or(Expected::Absent, Expected::Revision);
         let commit = Commit {
@@ -302,15 +292,8 @@ impl<S: Store> Service<S> {
         if self.store.commit(commit).await? == Outcome::Lost {
             return Err(ServiceFault::LostRaces { attempts: 1 });
         }
-        let published = Published {
-            list,
-            key,
-            changes: through,
-        };
-        let stored = Found {
-            revision: revision.unwrap_or(0) + 1,
-            value: current,
-        };
+        let published = Published { list, key, changes: through };
+        let stored = Found { revision: revision.unwrap_or(0) + 1, value: current };
         self.publisher.state().put(published, stored);
         Ok(current)
     }
@@ -332,17 +315,13 @@ impl<S: Store> Service<S> {
                 let key = entry_key(*set, *value);
                 let entry: Option<Found<StatusEntryV1>> = self.doc("status entry", &key).await?;
                 // It may have gone, or have come anew with a later day, since it was noted here.
-                let over = |found: &Found<StatusEntryV1>| {
-                    found.value.until.is_some_and(|until| until < today)
-                };
+                let over =
+                    |found: &Found<StatusEntryV1>| found.value.until.is_some_and(|until| until < today);
                 if entry.as_ref().is_some_and(over) {
                     self.unlist(&mut status, *set, *value).await?;
                 }
             }
-            let draft = Draft {
-                status,
-                ..Draft::default()
-            };
+            let draft = Draft { status, ..Draft::default() };
             // Lost to a change of one of these cards: the next look finds what is left.
             if draft.status.is_empty() || self.commit(draft).await? == Outcome::Applied {
                 let mut state = self.publisher.state();
@@ -358,10 +337,7 @@ impl<S: Store> Service<S> {
 }
 
 /// Makes a change in the sets, or makes it undone.
-pub(crate) fn apply_change(
-    sets: &mut StatusSets,
-    change: &EntryChangeV1,
-) -> Result<(), ServiceFault> {
+pub(crate) fn apply_change(sets: &mut StatusSets, change: &EntryChangeV1) -> Result<(), ServiceFault> {
     use bhyt_core::card_record::CardStanding;
     let unreadable = || ServiceFault::Inconsistent { what: "status change" };
     let set = SetNumber::new(i64::from(change.set)).ok_or_else(unreadable)?;
@@ -392,11 +368,7 @@ pub(crate) fn list_head(
     covers: u64,
 ) -> Result<StatusHead, ServiceFault> {
     let covers = Covers::new(covers, time, Vec::new());
-    Ok(StatusHead {
-        version,
-        time,
-        covers: covers.map_err(|source| ServiceFault::StatusList { source })?,
-    })
+    Ok(StatusHead { version, time, covers: covers.map_err(|source| ServiceFault::StatusList { source })? })
 }
 
 fn next_head(
@@ -408,10 +380,7 @@ fn next_head(
     let (version, time) = match &state.stored {
         Some(stored) if state.key == Some(key) => {
             let number = stored.value.number + 1;
-            let version = StatusVersion {
-                epoch: stored.value.epoch,
-                number,
-            };
+            let version = StatusVersion { epoch: stored.value.epoch, number };
             (version, now.max(stored.value.time))
         }
         stored => {

@@ -2,8 +2,7 @@
 //! field and reason and never the value. Empty text is an absent field.
 
 use bhyt_core::ids::{
-    BenefitLevel, CardNumber, FacilityCode, FullName, LivingArea, MemberId, PersonalNumber, Sex,
-    SocialNumber,
+    BenefitLevel, CardNumber, FacilityCode, FullName, LivingArea, MemberId, PersonalNumber, Sex, SocialNumber,
 };
 use bhyt_core::sync::admin::{CardRow, MemberRow, RowFault, RowField, RowReason};
 use bhyt_core::time::{BirthDate, Day};
@@ -45,11 +44,7 @@ impl MemberFields {
         let member = required(RowField::Member, &row.member_id, SocialNumber::parse)?;
         Ok(Self {
             social_number: member,
-            personal_number: optional(
-                RowField::PersonalId,
-                &row.personal_id,
-                PersonalNumber::parse,
-            )?,
+            personal_number: optional(RowField::PersonalId, &row.personal_id, PersonalNumber::parse)?,
             full_name: optional(RowField::FullName, &row.full_name, FullName::normalise)?,
             birth_date: optional(RowField::BirthDate, &row.birth_date, BirthDate::parse)?,
             sex: optional(RowField::Sex, &row.sex, parse_sex)?,
@@ -90,9 +85,7 @@ impl CardFields {
     /// The last day is not before the first, which may stand on the card that is replaced.
     pub(crate) fn check_dates(&self, from_before: Option<Day>) -> Result<(), RowFault> {
         match (self.from.or(from_before), self.to) {
-            (Some(from), Some(to)) if to < from => {
-                Err(fault(RowField::To, RowReason::Conflict))
-            }
+            (Some(from), Some(to)) if to < from => Err(fault(RowField::To, RowReason::Conflict)),
             _ => Ok(()),
         }
     }
@@ -118,11 +111,7 @@ pub(crate) fn demanded<T>(field: RowField, value: Option<T>) -> Result<T, RowFau
     value.ok_or_else(|| fault(field, RowReason::Missing))
 }
 
-fn required<T>(
-    field: RowField,
-    text: &str,
-    parse: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, RowFault> {
+fn required<T>(field: RowField, text: &str, parse: impl FnOnce(&str) -> Option<T>) -> Result<T, RowFault> {
     demanded(field, optional(field, text, parse)?)
 }
 
@@ -144,11 +133,7 @@ fn optional<T>(
     }
 }
 
-fn bounded_text(
-    field: RowField,
-    text: &str,
-    bytes_max: usize,
-) -> Result<Option<String>, RowFault> {
+fn bounded_text(field: RowField, text: &str, bytes_max: usize) -> Result<Option<String>, RowFault> {
     if text.trim().len() > bytes_max {
         return Err(fault(field, RowReason::TooLong));
     }

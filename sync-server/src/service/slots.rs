@@ -40,11 +40,7 @@ struct Slot {
 impl Slots {
     pub(crate) fn new(order: IndexOrderKey) -> Self {
         let idle = (0..SLOTS).map(|number| Slot { number, known: None });
-        Self {
-            idle: Mutex::new(idle.collect()),
-            free: Semaphore::new(SLOTS.into()),
-            order,
-        }
+        Self { idle: Mutex::new(idle.collect()), free: Semaphore::new(SLOTS.into()), order }
     }
 
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Slot>> {
@@ -129,10 +125,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Sees to it that the lease has a card index to give.
-    pub(crate) async fn reserve_index(
-        &self,
-        lease: &mut SlotLease<'_>,
-    ) -> Result<(), ServiceFault> {
+    pub(crate) async fn reserve_index(&self, lease: &mut SlotLease<'_>) -> Result<(), ServiceFault> {
         let key = DocKey::new(DocKind::Meta, CARD_COUNTER);
         for _ in 0..RESERVE_ATTEMPTS {
             if lease.value.next < lease.value.end {
@@ -146,11 +139,7 @@ impl<S: Store> Service<S> {
             if end > STATUS_INDEX_MAX + 1 {
                 return Err(ServiceFault::Inconsistent { what: "card counter" });
             }
-            let value = SlotV1 {
-                next: first,
-                end,
-                ..lease.value
-            };
+            let value = SlotV1 { next: first, end, ..lease.value };
             lease.in_doubt = true;
             let commit = Commit {
                 docs: vec![
@@ -165,9 +154,7 @@ impl<S: Store> Service<S> {
             }
             lease.in_doubt = false;
         }
-        Err(ServiceFault::LostRaces {
-            attempts: RESERVE_ATTEMPTS,
-        })
+        Err(ServiceFault::LostRaces { attempts: RESERVE_ATTEMPTS })
     }
 
     /// What was counted in all slots. Those leased just now count as they were before.

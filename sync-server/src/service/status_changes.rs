@@ -45,12 +45,7 @@ pub(crate) struct StatusDraft {
 
 impl StatusDraft {
     /// Lists a value until the end of a day. It must not be listed.
-    pub(crate) fn add(
-        &mut self,
-        set: u8,
-        value: u64,
-        until: Option<Day>,
-    ) -> Result<(), ServiceFault> {
+    pub(crate) fn add(&mut self, set: u8, value: u64, until: Option<Day>) -> Result<(), ServiceFault> {
         let entry = StatusEntryV1 { until };
         let key = entry_key(set, value);
         self.writes.push(write("status entry", key, Expected::Absent, &entry)?);
@@ -98,11 +93,7 @@ impl ChangeLog {
     /// Begins anew: numbers up to `published` are in the published list, and `pending` come after them.
     pub(crate) fn start(&self, published: u64, pending: BTreeMap<u64, Vec<EntryChangeV1>>) {
         let last = pending.keys().next_back().copied().unwrap_or(published);
-        *self.state() = LogState {
-            last: last.max(published),
-            under_way: BTreeSet::new(),
-            pending,
-        };
+        *self.state() = LogState { last: last.max(published), under_way: BTreeSet::new(), pending };
     }
 
     /// What can be published now: changes, and the number up to which that is all. The changes are no longer pending.
@@ -160,21 +151,10 @@ impl<'a> ChangeTicket<'a> {
         let number = state.last;
         state.under_way.insert(number);
         drop(state);
-        let ticket = Self {
-            log,
-            number,
-            changes: draft.changes,
-        };
-        let value = StatusChangeV1 {
-            changes: ticket.changes.clone(),
-        };
+        let ticket = Self { log, number, changes: draft.changes };
+        let value = StatusChangeV1 { changes: ticket.changes.clone() };
         commit.docs.extend(draft.writes);
-        commit.docs.push(write(
-            "status change",
-            change_key(number),
-            Expected::Absent,
-            &value,
-        )?);
+        commit.docs.push(write("status change", change_key(number), Expected::Absent, &value)?);
         Ok(Some(ticket))
     }
 
@@ -217,10 +197,7 @@ impl<S: Store> Service<S> {
         docs_max: usize,
     ) -> Result<Vec<(u64, Vec<EntryChangeV1>)>, ServiceFault> {
         let after = after.to_be_bytes().to_vec();
-        let docs = self
-            .store
-            .doc_scan(DocKind::StatusChange, Some(after), docs_max)
-            .await?;
+        let docs = self.store.doc_scan(DocKind::StatusChange, Some(after), docs_max).await?;
         let mut changes = Vec::with_capacity(docs.len());
         for (key, doc) in &docs {
             let number = number_of(key)?;

@@ -38,10 +38,7 @@ impl<S: Store> Service<S> {
         self.publish_before_answer().await?;
         let trust = self.send_trust(sync.trust, sink).await?;
         let status = self.send_status(sync.status, sync.partial, sink).await?;
-        seat.note(Following::Terminal {
-            trust,
-            status: Some(status),
-        });
+        seat.note(Following::Terminal { trust, status: Some(status) });
         Ok(())
     }
 
@@ -59,10 +56,7 @@ impl<S: Store> Service<S> {
         if new_trust != trust || Some(new_status) != status {
             sink.send(Reply::Done).await?;
         }
-        seat.note(Following::Terminal {
-            trust: new_trust,
-            status: Some(new_status),
-        });
+        seat.note(Following::Terminal { trust: new_trust, status: Some(new_status) });
         Ok(())
     }
 
@@ -108,12 +102,8 @@ impl<S: Store> Service<S> {
         let mut offset = resumed.filter(|offset| *offset < total).unwrap_or(0);
         while let Some(rest) = bytes.get(offset..).filter(|rest| !rest.is_empty()) {
             let piece = rest.get(..PIECE_BYTES).unwrap_or(rest);
-            let reply = SnapshotPiece {
-                version,
-                offset: offset as u64,
-                total: total as u64,
-                bytes: piece.to_vec(),
-            };
+            let reply =
+                SnapshotPiece { version, offset: offset as u64, total: total as u64, bytes: piece.to_vec() };
             offset += piece.len();
             sink.send(Reply::StatusSnapshot(reply)).await?;
         }
@@ -204,10 +194,7 @@ impl<S: Store> Service<S> {
                 EntryChange::Added { .. } => EntryChange::Removed,
                 EntryChange::Removed => EntryChange::Added { until: None },
             };
-            let undo = EntryChangeV1 {
-                change: undo,
-                ..*change
-            };
+            let undo = EntryChangeV1 { change: undo, ..*change };
             apply_change(&mut sets, &undo)?;
         }
         let head = list_head(version, stored.time, stored.covered)?;

@@ -50,11 +50,7 @@ impl<S: Store> Service<S> {
     }
 
     /// `None` when the commit was lost.
-    async fn try_enrol(
-        &self,
-        peer: &Peer,
-        request: &Enrol,
-    ) -> Result<Option<FacilityCode>, Stop> {
+    async fn try_enrol(&self, peer: &Peer, request: &Enrol) -> Result<Option<FacilityCode>, Stop> {
         let now = self.clock.now();
         let (code_key, code) = self.find_code(&request.token, now).await?.ok_or(Refusal::BadCode)?;
         let facility = match &code.value.purpose {
@@ -68,8 +64,7 @@ impl<S: Store> Service<S> {
         let terminal: Option<Found<TerminalV1>> = self.doc("terminal", &key).await?;
         if let Some(user) = code.value.used_by {
             let same = |terminal: &Found<TerminalV1>| {
-                terminal.value.terminal_key == request.terminal_key
-                    && terminal.value.facility == facility
+                terminal.value.terminal_key == request.terminal_key && terminal.value.facility == facility
             };
             return match user == peer.key && terminal.as_ref().is_some_and(same) {
                 true => Ok(Some(facility)),
@@ -94,10 +89,7 @@ impl<S: Store> Service<S> {
             ],
             ..Commit::default()
         };
-        let draft = Draft {
-            commit,
-            ..Draft::default()
-        };
+        let draft = Draft { commit, ..Draft::default() };
         let outcome = self.commit(draft).await?;
         Ok((outcome == Outcome::Applied).then_some(facility))
     }
@@ -132,11 +124,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Retires a terminal for good.
-    pub(crate) async fn retire_terminal(
-        &self,
-        operation: &Operation,
-        id: &str,
-    ) -> Result<Applied, Stop> {
+    pub(crate) async fn retire_terminal(&self, operation: &Operation, id: &str) -> Result<Applied, Stop> {
         let id = KeyId::from_hex(id.trim()).ok_or(Refusal::Malformed)?;
         for _ in 0..ATTEMPTS_MAX {
             if self.done_before(operation).await?.is_some() {
@@ -148,10 +136,7 @@ impl<S: Store> Service<S> {
             if found.value.retired.is_some() {
                 return Ok(Applied::Duplicate);
             }
-            let terminal = TerminalV1 {
-                retired: Some(operation.now),
-                ..found.value
-            };
+            let terminal = TerminalV1 { retired: Some(operation.now), ..found.value };
             let commit = Commit {
                 docs: vec![
                     write("terminal", key, Expected::Revision(found.revision), &terminal)?,
@@ -160,10 +145,7 @@ impl<S: Store> Service<S> {
                 ],
                 ..Commit::default()
             };
-            let draft = Draft {
-                commit,
-                ..Draft::default()
-            };
+            let draft = Draft { commit, ..Draft::default() };
             if self.commit(draft).await? == Outcome::Applied {
                 self.hub.retire(&terminal.transport_key);
                 return Ok(Applied::Accepted);

@@ -10,8 +10,8 @@ use bhyt_core::card_record::CardStanding;
 use bhyt_core::codec::Schema;
 use bhyt_core::feed::FeedPage;
 use bhyt_core::ids::{
-    BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, MemberId,
-    OperationId, PersonalNumber, Sex, SocialNumber, StatusIndex,
+    BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, MemberId, OperationId,
+    PersonalNumber, Sex, SocialNumber, StatusIndex,
 };
 use bhyt_core::keys::{KeyId, PublicKey};
 use bhyt_core::record::Seq;

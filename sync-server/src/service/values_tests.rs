@@ -14,12 +14,7 @@ fn check<T: Schema + PartialEq + fmt::Debug>(value: &T, golden: &str) {
 #[test]
 fn counters_are_these_bytes() {
     check(
-        &SlotV1 {
-            members: 1,
-            cards: 2,
-            next: 3,
-            end: 4,
-        },
+        &SlotV1 { members: 1, cards: 2, next: 3, end: 4 },
         "6f000100000000000000020000000000000003000000000000000400000000000000",
     );
     check(&CardCounterV1 { next: 64 }, "70004000000000000000");

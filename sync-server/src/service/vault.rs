@@ -31,30 +31,17 @@ impl Vault {
     }
 
     /// A new member's key and its wrapped form.
-    pub(crate) fn make_member_key(
-        &self,
-        member: MemberId,
-        entropy: &dyn Entropy,
-    ) -> (SealKey, Vec<u8>) {
+    pub(crate) fn make_member_key(&self, member: MemberId, entropy: &dyn Entropy) -> (SealKey, Vec<u8>) {
         let key = SealKey::from_bytes(make_bytes(entropy));
-        let wrapped = self
-            .wrapping
-            .wrap(&member.0, &key, &make_bytes::<24>(entropy));
+        let wrapped = self.wrapping.wrap(&member.0, &key, &make_bytes::<24>(entropy));
         (key, wrapped)
     }
 
     /// Unwraps a member's key.
-    pub(crate) fn member_key(
-        &self,
-        member: MemberId,
-        wrapped: &[u8],
-    ) -> Result<SealKey, ServiceFault> {
+    pub(crate) fn member_key(&self, member: MemberId, wrapped: &[u8]) -> Result<SealKey, ServiceFault> {
         self.wrapping
             .unwrap_key(&member.0, wrapped)
-            .map_err(|source| ServiceFault::Sealed {
-                what: "member key",
-                source,
-            })
+            .map_err(|source| ServiceFault::Sealed { what: "member key", source })
     }
 
     /// Where the alias document of a mã số BHXH stands.

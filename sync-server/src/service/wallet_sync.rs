@@ -10,9 +10,7 @@ use bhyt_core::limits::WALLET_MEMBERS_MAX;
 use bhyt_core::merkle::TreeHash;
 use bhyt_core::record::Seq;
 use bhyt_core::seal::SealKey;
-use bhyt_core::sync::messages::{
-    FeedReply, Follow, MemberCursor, Refusal, Reply, SyncWallet, state_digest,
-};
+use bhyt_core::sync::messages::{FeedReply, Follow, MemberCursor, Refusal, Reply, SyncWallet, state_digest};
 
 use super::Service;
 use super::answer::ReplySink;
@@ -88,11 +86,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Tells a phone whose key was retired which members it no longer holds.
-    pub(crate) async fn send_retired(
-        &self,
-        seat: &Seat,
-        sink: &mut impl ReplySink,
-    ) -> Result<(), Stop> {
+    pub(crate) async fn send_retired(&self, seat: &Seat, sink: &mut impl ReplySink) -> Result<(), Stop> {
         if let Following::Wallet { members, .. } = seat.following() {
             for member in members.into_keys() {
                 sink.send(Reply::Retired(member)).await?;
@@ -103,11 +97,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Sends the trust bundles after `version`; returns the version in force.
-    pub(crate) async fn send_trust(
-        &self,
-        version: u64,
-        sink: &mut impl ReplySink,
-    ) -> Result<u64, Stop> {
+    pub(crate) async fn send_trust(&self, version: u64, sink: &mut impl ReplySink) -> Result<u64, Stop> {
         let current = self.trust.current().claims().version;
         if version < current {
             for bundle in self.trust.since(version) {
@@ -125,16 +115,12 @@ impl<S: Store> Service<S> {
         cursor: &MemberCursor,
         sink: &mut impl ReplySink,
     ) -> Result<MemberCursor, Stop> {
-        let holder = Holder {
-            device: id,
-            key: held.presentation_key,
-        };
+        let holder = Holder { device: id, key: held.presentation_key };
         let now = self.clock.now();
         let (member, credentials) = self.bound_cards(held.member, holder, now).await?;
         let head = self.served_head(held.member).await?;
         let there = place(held.member, head.as_ref(), &credentials);
-        if there == *cursor || (there.state == cursor.state && there.extent.size == cursor.extent.size)
-        {
+        if there == *cursor || (there.state == cursor.state && there.extent.size == cursor.extent.size) {
             return Ok(there);
         }
         let head = match head {
@@ -145,10 +131,7 @@ impl<S: Store> Service<S> {
             None => None,
         };
         let there = place(held.member, head.as_ref(), &credentials);
-        let reply = Reply::Credentials {
-            member: held.member,
-            credentials,
-        };
+        let reply = Reply::Credentials { member: held.member, credentials };
         sink.send(reply).await?;
         Ok(there)
     }
@@ -171,11 +154,7 @@ impl<S: Store> Service<S> {
             let complete = end.0 == head.extent.size;
             stalled += u32::from(end == from && !complete);
             if complete || end > from {
-                let reply = FeedReply {
-                    member,
-                    pages,
-                    head: complete.then(|| head.signed.clone()),
-                };
+                let reply = FeedReply { member, pages, head: complete.then(|| head.signed.clone()) };
                 sink.send(Reply::Feed(reply)).await?;
             }
             if complete {
@@ -206,10 +185,7 @@ fn holding(device: &DeviceV1, member: MemberId) -> Option<&HeldMemberV1> {
 
 /// Where a phone is that has this head's records and these credentials.
 fn place(member: MemberId, head: Option<&ServedHead>, credentials: &[Vec<u8>]) -> MemberCursor {
-    let nothing = Extent {
-        epoch: Epoch(0),
-        size: 0,
-    };
+    let nothing = Extent { epoch: Epoch(0), size: 0 };
     let root = head.map_or_else(TreeHash::of_empty_tree, |head| head.root);
     MemberCursor {
         member,

@@ -16,7 +16,12 @@ impl Store for SharedStore {
         self.0.head(member).await
     }
 
-    async fn read(&self, member: MemberId, from: u32, pages_max: usize) -> Result<Vec<StoredPage>, StoreFault> {
+    async fn read(
+        &self,
+        member: MemberId,
+        from: u32,
+        pages_max: usize,
+    ) -> Result<Vec<StoredPage>, StoreFault> {
         self.0.read(member, from, pages_max).await
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use super::shared_store::SharedStore;
 use bhyt_core::cose::Verified;
 use bhyt_core::feed::FeedState;
 use bhyt_core::ids::{MemberId, OperationId};
@@ -21,9 +22,8 @@ use bhyt_platform::clock::ManualClock;
 use bhyt_platform::entropy::SeededEntropy;
 use bhyt_server::service::values::{OperatorRole, OperatorV1};
 use bhyt_server::service::{
-    KeyRing, NoHook, Peer, Seat, Service, ServiceParts, SignFault, TrustSource,
+    KeyRing, NoHook, Peer, Seat, Service, ServiceParts, ServiceSettings, SignFault, TrustSource,
 };
-use super::shared_store::SharedStore;
 use bhyt_server::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
 
 /// 23 November 2026, 09:00 in Vietnam.
@@ -331,17 +331,14 @@ async fn open(
         clock: Arc::new(clock.clone()),
         entropy: Arc::new(SeededEntropy::danger_from_seed(seed)),
         published: Arc::new(NoHook),
+        settings: ServiceSettings::default(),
     };
     Arc::new(Service::open(parts).await.unwrap())
 }
 
 pub(crate) async fn enter_operator(store: &SharedStore, seed: u8, roles: &[OperatorRole]) {
-    let value = OperatorV1 {
-        transport_key: public(seed),
-        roles: roles.to_vec(),
-        added: START,
-        retired: None,
-    };
+    let value =
+        OperatorV1 { transport_key: public(seed), roles: roles.to_vec(), added: START, retired: None };
     let write = DocWrite {
         key: DocKey::new(DocKind::Operator, public(seed).key_id().0),
         expected: Expected::Absent,
