@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
 use bhyt_core::card::CardClaims;
 use bhyt_core::replay::Remembered;
 use bhyt_core::time::UnixSeconds;
 use bhyt_platform::kv::{Batch, Kv};
+use tokio::sync::oneshot;
 
 use crate::error::SdkError;
 use crate::seen_cards::SeenCards;
@@ -19,7 +20,7 @@ use crate::stored::{StoredError, StoredForgotten, StoredProof, put};
 #[derive(Debug)]
 pub(crate) struct Keeper {
     /// `None` only while dropping.
-    notes: Option<Sender<Note>>,
+    notes: Option<SyncSender<Note>>,
     thread: Option<JoinHandle<()>>,
     failed: Arc<AtomicBool>,
 }
@@ -32,7 +33,14 @@ pub(crate) enum Note {
     /// A card was accepted.
     Card { claims: Box<CardClaims>, credential: Vec<u8>, seen_at: UnixSeconds },
     /// Say when everything before this is durable.
-    Flush(Sender<()>),
+    Flush(Waiting),
+}
+
+/// Who waits for a flush.
+#[derive(Debug)]
+pub(crate) enum Waiting {
+    Thread(Sender<()>),
+    Task(oneshot::Sender<()>),
 }
 
 impl Keeper {
@@ -41,7 +49,7 @@ impl Keeper {
         seen: Arc<SeenCards>,
         cache: Arc<dyn Kv>,
     ) -> Result<Self, SdkError> {
-        let (notes, inbox) = channel();
+        let (notes, inbox) = sync_channel(NOTES_WAITING_MAX);
         let failed = Arc::new(AtomicBool::new(false));
         let writer = Writer { own, cache, seen, failed: failed.clone() };
         let thread = thread::Builder::new().name("bhyt-keeper".to_owned());
@@ -49,7 +57,7 @@ impl Keeper {
         Ok(Self { notes: Some(notes), thread: Some(thread), failed })
     }
 
-    /// Hands a note over.
+    /// Hands a note over. Waits only when the disk is a thousand answers behind.
     pub(crate) fn keep(&self, note: Note) {
         // The thread ends only when this sender is gone.
         let _ = self.notes.as_ref().map(|notes| notes.send(note));
@@ -58,8 +66,15 @@ impl Keeper {
     /// Waits until everything handed over before is durable; whether it is.
     pub(crate) fn flush(&self) -> bool {
         let (done, wait) = channel();
-        self.keep(Note::Flush(done));
+        self.keep(Note::Flush(Waiting::Thread(done)));
         wait.recv().is_ok() && !self.failed.load(Ordering::SeqCst)
+    }
+
+    /// [`Self::flush`] for tasks.
+    pub(crate) async fn flushed(&self) -> bool {
+        let (done, wait) = oneshot::channel();
+        self.keep(Note::Flush(Waiting::Task(done)));
+        wait.await.is_ok() && !self.failed.load(Ordering::SeqCst)
     }
 }
 
@@ -91,10 +106,12 @@ impl Writer {
                 self.failed.store(true, Ordering::SeqCst);
             }
             for note in notes {
-                if let Note::Flush(done) = note {
-                    // Whoever asked may have stopped waiting.
-                    let _ = done.send(());
-                }
+                // Whoever asked may have stopped waiting.
+                let _ = match note {
+                    Note::Flush(Waiting::Thread(done)) => done.send(()).ok(),
+                    Note::Flush(Waiting::Task(done)) => done.send(()).ok(),
+                    _ => None,
+                };
             }
         }
     }
@@ -142,6 +159,8 @@ pub(crate) fn proof_key(key: &[u8; 32]) -> Vec<u8> {
 
 pub(crate) const PROOF_TAG: u8 = b'r';
 pub(crate) const FORGOTTEN_KEY: &[u8] = b"f";
+/// Notes under way at most: a scan a second for a quarter of an hour.
+const NOTES_WAITING_MAX: usize = 1_000;
 /// Each note writes two keys of one store at most.
 const NOTES_PER_COMMIT: usize = 100;
 const FORGOTTEN_PER_COMMIT: usize = 200;

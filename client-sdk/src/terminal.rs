@@ -162,7 +162,7 @@ impl Terminal {
     /// Stops everything, makes durable what is to be remembered, and says goodbye to the server.
     pub async fn close(&self) {
         self.unwatch().await;
-        self.keeper.flush();
+        self.keeper.flushed().await;
         let engine = self.engine.clone();
         let goodbye = async move {
             engine.shutdown().await;
@@ -176,7 +176,7 @@ impl Terminal {
     /// error says that this terminal was never enrolled.
     pub fn verify_text(&self, text: &str) -> Result<Verdict, SdkError> {
         let clock = self.engine.clock.now();
-        let held = self.engine.side.held().clone();
+        let held = self.engine.side.held();
         let trust = held.trust.as_ref().ok_or(SdkError::NotActivated)?;
         let now = Now { clock, floor: held.marks.floor(trust.claims()) };
         let status = held.status.as_deref();
@@ -199,11 +199,9 @@ impl Terminal {
     /// A challenge for the desk's screen: a phone that answers it proves its holder whatever its clock says. Good for
     /// one answer, for as long as a proof is taken.
     pub fn challenge(&self) -> Result<Challenge, SdkError> {
-        let policy = {
-            let held = self.engine.side.held();
-            held.trust.as_ref().map(|trust| trust.claims().policy)
-        };
-        let Policy { proof_age_seconds, .. } = policy.ok_or(SdkError::NotActivated)?;
+        let held = self.engine.side.held();
+        let trust = held.trust.as_ref().ok_or(SdkError::NotActivated)?;
+        let Policy { proof_age_seconds, .. } = trust.claims().policy;
         let terminal = self.engine.keys.presentation.public_key()?.key_id();
         let challenge = Challenge { terminal, random: make_bytes(self.engine.entropy.as_ref()) };
         let now = self.engine.clock.now();

@@ -4,7 +4,7 @@
 //! between any two steps comes back with the list that its marks speak of, or with none and a sync to fetch it.
 
 use std::path::Path;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock};
 
 use bhyt_core::cose::Verified;
 use bhyt_core::held_status::HeldStatus;
@@ -33,7 +33,7 @@ pub(crate) struct TerminalStore {
     own: Arc<dyn Kv>,
     cache: Arc<dyn Kv>,
     files: StatusFiles,
-    held: RwLock<HeldTerminal>,
+    held: RwLock<Arc<HeldTerminal>>,
 }
 
 /// What verification stands on.
@@ -84,13 +84,12 @@ impl TerminalStore {
             progress,
             snapshot_wanted: false,
         };
-        Ok(Self { own, cache, files, held: RwLock::new(held) })
+        Ok(Self { own, cache, files, held: RwLock::new(Arc::new(held)) })
     }
 
-    /// What is held now.
-    pub(crate) fn held(&self) -> RwLockReadGuard<'_, HeldTerminal> {
-        // A panic while writing leaves whole values: each write is one assignment.
-        self.held.read().unwrap_or_else(PoisonError::into_inner)
+    /// What is held now; what comes later does not change it.
+    pub(crate) fn held(&self) -> Arc<HeldTerminal> {
+        self.held.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// A session over what is held.
@@ -117,10 +116,11 @@ impl TerminalStore {
         put(&mut batch, SERVER_KEY, &StoredServer { address: server.to_owned() })?;
         put_long(&mut batch, TRUST_KEY, trust.bytes())?;
         self.own.commit(batch)?;
-        let mut held = self.held_mut();
-        held.trust = Some(trust.clone());
-        held.facility = Some(facility);
-        held.server = Some(server.to_owned());
+        self.change(|held| {
+            held.trust = Some(trust.clone());
+            held.facility = Some(facility);
+            held.server = Some(server.to_owned());
+        });
         Ok(())
     }
 
@@ -132,13 +132,14 @@ impl TerminalStore {
                 put_long(&mut batch, TRUST_KEY, trust.bytes())?;
                 put(&mut batch, MARKS_KEY, &StoredMarks { marks: marks.clone() })?;
                 self.own.commit(batch)?;
-                let mut held = self.held_mut();
-                held.trust = Some(trust);
-                held.marks = marks;
+                self.change(|held| {
+                    held.trust = Some(trust);
+                    held.marks = marks;
+                });
                 Ok(TerminalChange::Trust)
             }
             TerminalEffect::DropStatus => {
-                self.held_mut().status = None;
+                self.change(|held| held.status = None);
                 self.files.drop_list()?;
                 Ok(TerminalChange::NoStatus)
             }
@@ -149,10 +150,11 @@ impl TerminalStore {
                 self.own.commit(batch)?;
                 self.files.publish()?;
                 let version = status.list().version();
-                let mut held = self.held_mut();
-                held.status = Some(Arc::from(status));
-                held.marks = marks;
-                held.snapshot_wanted = false;
+                self.change(|held| {
+                    held.status = Some(Arc::from(status));
+                    held.marks = marks;
+                    held.snapshot_wanted = false;
+                });
                 Ok(TerminalChange::Status(version))
             }
             TerminalEffect::KeepPartial(partial) => {
@@ -170,7 +172,7 @@ impl TerminalStore {
 
     /// The next request asks for a whole list. The one in force answers until that has come.
     pub(crate) fn ask_for_snapshot(&self) {
-        self.held_mut().snapshot_wanted = true;
+        self.change(|held| held.snapshot_wanted = true);
     }
 
     /// The proofs and the mark as they were kept.
@@ -212,13 +214,15 @@ impl TerminalStore {
             let mut batch = Batch::new();
             put(&mut batch, PROGRESS_KEY, &progress)?;
             self.cache.commit(batch)?;
-            self.held_mut().progress = progress;
+            self.change(|held| held.progress = progress);
         }
         Ok(())
     }
 
-    fn held_mut(&self) -> RwLockWriteGuard<'_, HeldTerminal> {
-        self.held.write().unwrap_or_else(PoisonError::into_inner)
+    /// Changes what the next answer stands on. Answers under way go on with what they took.
+    fn change(&self, change: impl FnOnce(&mut HeldTerminal)) {
+        let mut held = self.held.write().unwrap_or_else(PoisonError::into_inner);
+        change(Arc::make_mut(&mut held));
     }
 }
 

@@ -152,7 +152,7 @@ impl Wallet {
         wallet_status(&self.engine.side.held(), self.engine.clock.now())
     }
 
-    /// The text of a live code for a member's first card: card and a proof of now. Made anew every
+    /// The text of a live code for the first card that this device holds: card and a proof of now. Made anew every
     /// [`crate::LIVE_CODE_LIFE`]. Asks the presentation key, which may ask the user.
     ///
     /// Fails with [`SdkError::NotActivated`] when the device holds no binding for the card: sync first, or show

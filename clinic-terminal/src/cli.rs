@@ -19,6 +19,16 @@ pub struct Cli {
     pub command: Command,
 }
 
+impl Cli {
+    /// Reads the words after the program's name; for callers that are no command line.
+    ///
+    /// # Errors
+    /// What is wrong with them, in words.
+    pub fn of_words(words: &[&str]) -> Result<Self, clap::Error> {
+        Self::try_parse_from(["bhyt-terminal"].iter().chain(words))
+    }
+}
+
 /// What the terminal can do.
 #[derive(Clone, Debug, Subcommand)]
 pub enum Command {

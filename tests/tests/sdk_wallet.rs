@@ -1,6 +1,8 @@
 //! The phone against a server of a few lines: activation, showing offline, news, and everything that can go wrong
 //! between them.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failed step is a failed test")]
+
 mod sdk_support;
 
 use std::fs;
@@ -237,4 +239,31 @@ async fn sync_and_watch_share_a_connection_and_dropping_gives_up() {
     assert_eq!(wallet.sync().await.unwrap().changes, 0);
     drop(wallet.sync());
     assert_eq!(wallet.cards(MEMBER).len(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_phone_that_stays_comes_back_when_told_of_the_network() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(today()));
+    let (wallet, server) = activated(&folder, &clock).await;
+    let heard = Arc::new(Heard::default());
+    wallet.watch(heard.clone());
+    eventually("connected", || heard.count(&Event::UpToDate) == 1).await;
+    server.stop().await;
+    let retry_in = || {
+        let heard = heard.0.lock().unwrap();
+        heard.iter().find_map(|event| match event {
+            Event::Disconnected { problem: Problem::Offline, retry_in } => *retry_in,
+            _ => None,
+        })
+    };
+    eventually("disconnected", || retry_in().is_some()).await;
+    // The server asked for seven seconds.
+    assert!(retry_in().unwrap().as_secs() >= 7);
+    let server = server.restart().await;
+    server.change_card(CardStanding::Withdrawn).await;
+    wallet.network_changed().await.unwrap();
+    eventually("back", || heard.count(&Event::UpToDate) == 2).await;
+    assert_eq!(wallet.cards(MEMBER)[0].state, CardState::Withdrawn);
+    assert_eq!(wallet.status().problem, None);
+    wallet.close().await;
 }

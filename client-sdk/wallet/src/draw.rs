@@ -137,12 +137,23 @@ mod tests {
     }
 
     #[test]
-    fn an_svg_covers_as_many_modules_as_are_dark() {
+    fn an_svg_paints_the_dark_modules_and_nothing_else() {
         let code = code();
         let svg = draw_svg(&code);
-        let runs = svg.split('h').skip(1).filter_map(|part| part.split('v').next()?.parse::<u32>().ok());
-        let dark = code.modules().into_iter().filter(|dark| *dark).count();
-        assert_eq!(runs.sum::<u32>() as usize, dark);
         assert!(svg.contains("viewBox=\"0 0 29 29\""));
+        let path = svg.split("d=\"").nth(1).unwrap().split('"').next().unwrap();
+        let mut painted = vec![vec![false; 29]; 29];
+        for run in path.split('M').skip(1) {
+            let numbers: Vec<usize> =
+                run.split([' ', 'h', 'v']).take(3).map(|number| number.parse().unwrap()).collect();
+            let (x, y, length) = (numbers[0], numbers[1], numbers[2]);
+            painted[y][x..x + length].fill(true);
+            assert!(run.ends_with(&format!("v1h-{length}z")));
+        }
+        for (y, row) in (0..).zip(painted) {
+            for (x, dark) in (0..).zip(row) {
+                assert_eq!(dark, is_dark(&code, x, y), "{x} {y}");
+            }
+        }
     }
 }

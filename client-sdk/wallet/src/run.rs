@@ -88,6 +88,10 @@ impl Program {
                 let trust = read_bounded(&trust, TRUST_BYTES_MAX)?;
                 let asked = Activation { server, trust, alias: member, code };
                 let member = or_interrupted(self.wallet.activate(asked), shutdown).await?;
+                if self.wallet.cards(member).is_empty() {
+                    // Activated, and the first sync did not go through: the status says why.
+                    return self.show_status();
+                }
                 self.show_cards(&[member])
             }
             Command::Sync { watch: false } => {
@@ -99,10 +103,7 @@ impl Program {
                 Some(member) => self.show_cards(&[self.named(&member)?]),
                 None => self.show_cards(&self.wallet.members()),
             },
-            Command::Status => {
-                let status = self.wallet.status();
-                Ok(self.print(|| text::status(&status), || json::status(&status))?)
-            }
+            Command::Status => self.show_status(),
             Command::Qr { print, out, member } => {
                 let member = match member {
                     Some(member) => self.named(&member)?,
@@ -122,17 +123,22 @@ impl Program {
         }
     }
 
+    fn show_status(&self) -> Result<(), WalletError> {
+        let status = self.wallet.status();
+        Ok(self.print(|| text::status(&status), || json::status(&status))?)
+    }
+
     fn show_cards(&self, members: &[MemberId]) -> Result<(), WalletError> {
         let cards = members
             .iter()
             .flat_map(|member| self.wallet.cards(*member).into_iter().map(move |card| (*member, card)));
         let cards: Vec<_> = cards.collect();
+        if cards.is_empty() {
+            return Err(SdkError::NotActivated.into());
+        }
         if self.json {
             let cards = cards.iter().map(|(member, card)| json::card(*member, card)).collect();
             return Ok(self.out.line(&Value::Array(cards))?);
-        }
-        if cards.is_empty() {
-            return Err(SdkError::NotActivated.into());
         }
         let texts: Vec<_> = cards.iter().map(|(_, card)| text::card(card)).collect();
         Ok(self.out.write(texts.join("\n").as_bytes())?)

@@ -1,8 +1,7 @@
 //! A server of a few lines, over the real transport: enough of the protocol to test the SDK against, and easy to make
 //! misbehave. One member with one feed, one status list, one trust bundle.
 
-// Each test file uses its own part of this.
-#![allow(dead_code)]
+#![allow(dead_code, reason = "each test file uses its own part of this")]
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -80,15 +79,28 @@ pub(crate) struct State {
 impl Server {
     /// Starts with one card on record. Must be called inside a tokio runtime.
     pub(crate) fn start(clock: &ManualClock) -> Self {
-        let transport = TransportKey::from_seed(&[9; 32]);
+        let state = Arc::new(Mutex::new(State::new(clock.now())));
+        Self::listen(clock, "127.0.0.1:0", state)
+    }
+
+    /// The same server again, after [`Self::stop`].
+    pub(crate) async fn restart(self) -> Self {
+        let (clock, address, state) = (self.clock.clone(), self.address.clone(), self.state.clone());
+        drop(self);
+        lock(&state).connections.clear();
+        // The transport lets go of the port when the last task of the old one has ended.
+        eventually("port free", || std::net::UdpSocket::bind(&address).is_ok()).await;
+        Self::listen(&clock, &address, state)
+    }
+
+    fn listen(clock: &ManualClock, address: &str, state: Arc<Mutex<State>>) -> Self {
         let listener = Listener::bind(&ServerConfig {
-            listen: "127.0.0.1:0".parse().unwrap(),
+            listen: address.parse().unwrap(),
             families: Families::OfAddress,
-            key: transport,
+            key: TransportKey::from_seed(&[9; 32]),
             limits: ServerLimits::default(),
         });
         let listener = Arc::new(listener.unwrap());
-        let state = Arc::new(Mutex::new(State::new(clock.now())));
         let server = Self {
             address: listener.local_address().to_string(),
             clock: clock.clone(),
