@@ -7,4 +7,5 @@ pub mod desk;
 pub mod dice;
 pub mod forge;
 pub mod operator;
+pub mod people;
 pub mod server;

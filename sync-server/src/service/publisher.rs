@@ -367,7 +367,9 @@ pub(crate) fn list_head(
     time: UnixSeconds,
     covers: u64,
 ) -> Result<StatusHead, ServiceFault> {
-    let covers = Covers::new(covers, time, Vec::new());
+    // A card takes its time before it takes its place in the store: one of these last seconds may still be on its way,
+    // and must not be told that the list should know it.
+    let covers = Covers::new(covers, time.minus(ISSUE_SECONDS_MAX), Vec::new());
     Ok(StatusHead { version, time, covers: covers.map_err(|source| ServiceFault::StatusList { source })? })
 }
 
@@ -414,3 +416,5 @@ const ENTRIES_AT_ONCE: u64 = 65_536;
 const SCAN_DOCS: usize = 1_024;
 /// Each takes a key, and the change one more.
 const EXPIRED_IN_COMMIT: usize = 128;
+/// Far longer than a card takes from its time to its place in the store.
+const ISSUE_SECONDS_MAX: u64 = 60;
