@@ -8,7 +8,7 @@ use bhyt_core::ids::{BindingNumber, MemberId};
 use bhyt_core::keys::{KeyId, PublicKey};
 use bhyt_core::limits::{BINDING_DAYS, BINDING_RENEW_DAYS, BINDINGS_MAX};
 use bhyt_core::sync::messages::Refusal;
-use bhyt_core::time::{Day, UnixSeconds};
+use bhyt_core::time::{DAY_SECONDS, Day, UnixSeconds};
 use bhyt_core::trust::KeyUse;
 
 use super::cards::lost_races;
@@ -51,11 +51,20 @@ impl<S: Store> Service<S> {
             let mut cards = self.open_cards(&member).await?;
             let mut draft = Draft::default();
             for card in &mut cards {
-                if self.bind(card, holder, now, &mut draft.status)? == Bound::Signed {
-                    draft.commit.docs.push(card.write(&member.key, &*self.entropy)?);
+                match self.bind(card, holder, now, &mut draft.status) {
+                    Ok(Bound::Signed) => draft.commit.docs.push(card.write(&member.key, &*self.entropy)?),
+                    Ok(Bound::Unchanged | Bound::NoFreeNumber) => {}
+                    // Records go out though nobody signs; what was signed before is still good.
+                    Err(fault @ (ServiceFault::NoKey { .. } | ServiceFault::Sign { .. })) => {
+                        tracing::error!(
+                            error = &fault as &dyn std::error::Error,
+                            "card not signed for a device"
+                        );
+                    }
+                    Err(fault) => return Err(fault.into()),
                 }
             }
-            let credentials = credentials_of(&cards, holder.device, now.day());
+            let credentials = self.credentials_of(&cards, holder.device, now.day());
             if draft.commit.docs.is_empty() || self.commit(draft).await? == Outcome::Applied {
                 return Ok((member, credentials));
             }
@@ -82,7 +91,8 @@ impl<S: Store> Service<S> {
         Ok(())
     }
 
-    /// Gives the device a binding of the card that lasts long enough, if the card is one to hold.
+    /// Gives the device a binding of the card that lasts long enough, if the card is one to hold. The card is changed
+    /// only when it was signed.
     fn bind(
         &self,
         card: &mut OpenCard,
@@ -91,34 +101,27 @@ impl<S: Store> Service<S> {
         status: &mut StatusDraft,
     ) -> Result<Bound, ServiceFault> {
         let today = now.day();
-        let details = &mut card.details;
+        let details = &card.details;
         let over = details.facts.valid_to.is_some_and(|last| last < today);
         if over || !matches!(details.standing, CardStanding::InForce | CardStanding::Held) {
             return Ok(Bound::Unchanged);
         }
-        let held = held_by(details, holder.device, today).map(|held| (held.number, held.key, held.end));
-        let number = match held {
-            Some((_, key, end)) if key == holder.key && end >= today.plus_days(BINDING_RENEW_DAYS) => {
-                return Ok(Bound::Unchanged);
-            }
-            Some((number, key, _)) if key == holder.key => number,
-            Some((number, ..)) => {
-                // The device has a new key: the old one's hold ends now.
-                retire(card, number, today, status)?;
-                match free_number(&card.details, today) {
-                    Some(number) => number,
-                    None => return Ok(Bound::NoFreeNumber),
-                }
-            }
-            None => match free_number(&card.details, today) {
-                Some(number) => number,
-                None => return Ok(Bound::NoFreeNumber),
-            },
+        let held = held_by(details, holder.device, today);
+        let (number, replaced) = match held {
+            Some(held) if held.key == holder.key && self.lasts(held, now) => return Ok(Bound::Unchanged),
+            Some(held) if held.key == holder.key => (Some(held.number), None),
+            // The device has a new key: the old one's hold ends now.
+            Some(held) => (free_number(details, today), Some(held.number)),
+            None => (free_number(details, today), None),
         };
+        let Some(number) = number else { return Ok(Bound::NoFreeNumber) };
         let end = today.plus_days(BINDING_DAYS);
-        let mut claims = card.details.facts.claims(now);
+        let mut claims = details.facts.claims(now);
         claims.binding = Some(Binding { key: holder.key, number, end });
         let signed = self.sign(KeyUse::Card, now, |key| Unsigned::new(claims, key))?;
+        if let Some(replaced) = replaced {
+            retire(card, replaced, today, status)?;
+        }
         let bindings = &mut card.details.bindings;
         bindings.retain(|binding| binding.end >= today && binding.number != number);
         bindings.push(BindingV1 {
@@ -127,8 +130,35 @@ impl<S: Store> Service<S> {
             key: holder.key,
             end,
             credential: signed.bytes().to_vec(),
+            signed_by: signed.key_id(),
         });
         Ok(Bound::Signed)
+    }
+
+    /// Whether a binding needs no renewal: its end is far, and so is that of the key that signed it, unless there is no
+    /// other key.
+    fn lasts(&self, binding: &BindingV1, now: UnixSeconds) -> bool {
+        let trust = self.trust.current();
+        let horizon = now.plus(BINDING_RENEW_DAYS.unsigned_abs() * DAY_SECONDS);
+        let key = trust.claims().key(binding.signed_by, KeyUse::Card);
+        let key_lasts = key.is_some_and(|key| key.verifies_at(horizon))
+            || self.keys.key_for(KeyUse::Card, now) == Some(binding.signed_by);
+        key_lasts && binding.end >= now.day().plus_days(BINDING_RENEW_DAYS)
+    }
+
+    /// This device's credentials, newest card first, no more than a phone takes, and none that it would refuse.
+    fn credentials_of(&self, cards: &[OpenCard], device: KeyId, today: Day) -> Vec<Vec<u8>> {
+        let trust = self.trust.current();
+        let shown = cards.iter().rev().filter(|card| match card.details.standing {
+            CardStanding::InForce | CardStanding::Held | CardStanding::Superseded => true,
+            CardStanding::Withdrawn | CardStanding::Reduced(_) => false,
+        });
+        shown
+            .filter_map(|card| held_by(&card.details, device, today))
+            .filter(|binding| trust.claims().key(binding.signed_by, KeyUse::Card).is_some())
+            .map(|binding| binding.credential.clone())
+            .take(BINDINGS_MAX)
+            .collect()
     }
 }
 
@@ -152,19 +182,6 @@ pub(crate) fn retire(
         status.add(RETIRED_BINDINGS, value, Some(until))?;
     }
     Ok(())
-}
-
-/// This device's credentials, newest card first, no more than a phone takes.
-fn credentials_of(cards: &[OpenCard], device: KeyId, today: Day) -> Vec<Vec<u8>> {
-    let shown = cards.iter().rev().filter(|card| match card.details.standing {
-        CardStanding::InForce | CardStanding::Held | CardStanding::Superseded => true,
-        CardStanding::Withdrawn | CardStanding::Reduced(_) => false,
-    });
-    shown
-        .filter_map(|card| held_by(&card.details, device, today))
-        .map(|binding| binding.credential.clone())
-        .take(BINDINGS_MAX)
-        .collect()
 }
 
 fn held_by(details: &CardDetailsV1, device: KeyId, today: Day) -> Option<&BindingV1> {

@@ -19,7 +19,7 @@ use super::Service;
 use super::docs::{OpenMember, encode, open};
 use super::fault::ServiceFault;
 use super::values::{FeedHeadV1, PageV1};
-use crate::store::{Append, Store, StoredHead, StoredPage};
+use crate::store::{Append, Commit, Outcome, Store, StoredHead, StoredPage};
 
 /// The end of a feed, ready to take records.
 pub(crate) struct FeedTail {
@@ -55,9 +55,17 @@ impl FeedTail {
 
 /// The newest head of a feed, as readers need it.
 pub(crate) struct ServedHead {
+    member: MemberId,
     pub(crate) extent: Extent,
     pub(crate) root: TreeHash,
-    pub(crate) signed: Vec<u8>,
+    kept: FeedHeadV1,
+}
+
+impl ServedHead {
+    /// The signed bytes.
+    pub(crate) fn signed(&self) -> &[u8] {
+        &self.kept.signed
+    }
 }
 
 impl<S: Store> Service<S> {
@@ -115,6 +123,7 @@ impl<S: Store> Service<S> {
         let pages = pages.collect::<Result<Vec<_>, ServiceFault>>()?;
         let kept = FeedHeadV1 {
             signed: signed.bytes().to_vec(),
+            signed_by: signed.key_id(),
             time,
             frontier: tail.frontier.encode(),
             last_page: pages.last().ok_or_else(inconsistent)?.number,
@@ -131,6 +140,34 @@ impl<S: Store> Service<S> {
         })
     }
 
+    /// The newest head, signed by a key that phones know: one whose key has left the trust bundle since is signed again,
+    /// over the same records. `None` when the feed has grown meanwhile.
+    pub(crate) async fn trusted_head(&self, head: ServedHead) -> Result<Option<ServedHead>, ServiceFault> {
+        let now = self.clock.now();
+        let trust = self.trust.current();
+        let bundle = trust.claims();
+        let key = bundle.key(head.kept.signed_by, KeyUse::Head);
+        let taken = key.is_some_and(|key| key.may_sign_at(head.kept.time) && key.verifies_at(bundle.issued));
+        if taken || self.keys.key_for(KeyUse::Head, now) == Some(head.kept.signed_by) {
+            return Ok(Some(head));
+        }
+        let time = now.max(head.kept.time);
+        let claims = FeedHead { member: head.member, extent: head.extent, root: head.root, time };
+        let signed = self.sign(KeyUse::Head, time, |key_id| Unsigned::new(claims, key_id))?;
+        let kept =
+            FeedHeadV1 { signed: signed.bytes().to_vec(), signed_by: signed.key_id(), time, ..head.kept };
+        let Extent { epoch, size } = head.extent;
+        let append = Append {
+            member: head.member,
+            expected: Some((epoch.0, size)),
+            head: StoredHead { epoch: epoch.0, size, bytes: encode("feed head", &kept)? },
+            pages: Vec::new(),
+        };
+        let commit = Commit { append: Some(append), ..Commit::default() };
+        let applied = self.store.commit(commit).await? == Outcome::Applied;
+        Ok(applied.then_some(ServedHead { kept, ..head }))
+    }
+
     /// The newest head; `None` before the first record.
     pub(crate) async fn served_head(&self, member: MemberId) -> Result<Option<ServedHead>, ServiceFault> {
         let Some(head) = self.store.head(member).await? else {
@@ -138,9 +175,10 @@ impl<S: Store> Service<S> {
         };
         let kept = decode_head(&head)?;
         Ok(Some(ServedHead {
+            member,
             extent: Extent { epoch: Epoch(head.epoch), size: head.size },
             root: Frontier::decode(&kept.frontier)?.root(),
-            signed: kept.signed,
+            kept,
         }))
     }
 

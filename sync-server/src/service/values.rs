@@ -177,6 +177,8 @@ pub struct BindingV1 {
     pub end: Day,
     /// The card signed for this device.
     pub credential: Vec<u8>,
+    /// The key that signed it.
+    pub signed_by: KeyId,
 }
 
 /// A phone.
@@ -416,6 +418,8 @@ pub enum AuditAction {
 pub struct FeedHeadV1 {
     /// The signed head.
     pub signed: Vec<u8>,
+    /// The key that signed it.
+    pub signed_by: KeyId,
     /// When it was signed.
     pub time: UnixSeconds,
     /// The tree's frontier.

@@ -151,13 +151,16 @@ impl<S: Store> Service<S> {
             // Read after the pages, so it covers them; a head that went on meanwhile has more pages to follow.
             let missing = ServiceFault::Inconsistent { what: "feed head" };
             let head = self.served_head(member).await?.ok_or(missing)?;
-            let complete = end.0 == head.extent.size;
-            stalled += u32::from(end == from && !complete);
-            if complete || end > from {
-                let reply = FeedReply { member, pages, head: complete.then(|| head.signed.clone()) };
-                sink.send(Reply::Feed(reply)).await?;
+            let head = match end.0 == head.extent.size {
+                true => self.trusted_head(head).await?,
+                false => None,
+            };
+            stalled += u32::from(end == from && head.is_none());
+            if head.is_some() || end > from {
+                let signed = head.as_ref().map(|head| head.signed().to_vec());
+                sink.send(Reply::Feed(FeedReply { member, pages, head: signed })).await?;
             }
-            if complete {
+            if let Some(head) = head {
                 return Ok(head);
             }
             from = end;

@@ -10,6 +10,7 @@ use bhyt_core::record::Content;
 use bhyt_core::sync::admin::{AdminCommand, CardChange, CardRow};
 use bhyt_core::sync::messages::{Follow, Hello, Reply, Request};
 use bhyt_core::sync::wallet::Effect;
+use bhyt_core::trust::KeyUse;
 
 use crate::world::{DAY, Phone, START, World, card_row, key, number};
 
@@ -167,4 +168,27 @@ async fn two_phones_hold_one_card_under_two_numbers_and_a_new_card_reaches_both(
         phone.sync(&world).await;
         assert_eq!(phone.credentials().len(), 2);
     }
+}
+
+#[tokio::test]
+async fn what_a_retired_key_signed_is_signed_again() {
+    let world = World::new().await;
+    world.member_with_card().await;
+    let mut phone = world.phone(1, 1).await;
+    phone.sync(&world).await;
+    let old = phone.credentials().to_vec();
+    world.authority.renew([(KeyUse::Card, 21), (KeyUse::Status, 12), (KeyUse::Head, 23)]);
+    let effects = phone.sync(&world).await;
+    assert!(matches!(effects[0], Effect::TakeTrust(_)), "{effects:?}");
+    assert_ne!(phone.credentials(), old);
+    // A phone that is new now is given the old records under a head that it can verify.
+    let mut new_phone = world.phone(2, 1).await;
+    new_phone.sync(&world).await;
+    assert_eq!(new_phone.feed().frontier(), phone.feed().frontier());
+    // Nobody signs cards any more: records still come.
+    let mut third = world.phone(3, 1).await;
+    world.authority.renew([(KeyUse::Operator, 21), (KeyUse::Status, 12), (KeyUse::Head, 23)]);
+    world.clock.advance(100 * DAY);
+    third.sync(&world).await;
+    assert_eq!((third.feed().next_seq().0, third.credentials().len()), (1, 0));
 }
