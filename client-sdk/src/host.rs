@@ -52,7 +52,7 @@ impl Drop for Host {
 pub(crate) struct Work<T>(Option<JoinHandle<Result<T, SdkError>>>);
 
 impl<T> Work<T> {
-    /// Gives the work up without waiting for it; [`Work::await`] says when it has ended.
+    /// Gives the work up without waiting for it; awaiting it says when it has ended.
     pub(crate) fn abort(&self) {
         if let Some(handle) = &self.0 {
             handle.abort();
