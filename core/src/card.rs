@@ -252,7 +252,9 @@ impl CardDraft {
 /// A whole day's first second, as nbf and exp carry it.
 fn read_day_start(d: &mut Decoder<'_>) -> Result<Day, DecodeError> {
     let at = UnixSeconds(d.u64()?);
-    (at.day().start() == at).then_some(at.day()).ok_or(DecodeError::Malformed("not the start of a day"))
+    // Zero is where the days before 1970-01-02 are cut off, and is the start of none.
+    let is_start = at.day().start() == at && at.0 > 0;
+    is_start.then_some(at.day()).ok_or(DecodeError::Malformed("not the start of a day"))
 }
 
 fn read_days(d: &mut Decoder<'_>) -> Result<Day, DecodeError> {
