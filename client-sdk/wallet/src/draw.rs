@@ -24,7 +24,7 @@ pub fn draw_terminal(code: &QrMatrix) -> String {
     drawn
 }
 
-/// One bit a pixel, [`PIXELS_PER_MODULE`] pixels a module.
+/// One bit a pixel, ten pixels a module.
 pub fn draw_png(code: &QrMatrix) -> Result<Vec<u8>, png::EncodingError> {
     let side = code.size() + 2 * QUIET_MODULES;
     let pixels = side * PIXELS_PER_MODULE;
