@@ -205,31 +205,27 @@ impl<S: Store> Service<S> {
             return failed(RowField::Member, RowReason::NotFound);
         };
         let facts = wanted.terms.facts(&member.details, lease.next_index()?, operation.now);
-        let alias_key = self.vault.card_alias(&facts.number);
-        let alias: Option<Found<AliasV1>> = self.doc("alias", &alias_key).await?;
-        if let Some(alias) = &alias {
-            let (owner, index) = alias_card(alias)?;
-            let same = owner == member.id
-                && self.open_card(&member, index).await?.details.facts.says_the_same(&facts);
-            return match same {
-                true => Ok(Some(RowOutcome::Unchanged)),
-                false => failed(RowField::Number, RowReason::Conflict),
-            };
-        }
+        let before = match self.judge_number(&member, &facts).await? {
+            Ok(before) => before,
+            Err(outcome) => return Ok(Some(outcome)),
+        };
         if member.details.cards.len() >= MEMBER_CARDS_MAX {
             return failed(RowField::Member, RowReason::Conflict);
         }
-        if self.names_another(&facts.number, &member).await? {
-            return failed(RowField::Number, RowReason::Conflict);
-        }
         let mut tail = self.feed_tail(&member).await?;
         let card = self.make_card(&mut member, &mut tail, facts)?;
+        let expected =
+            before.as_ref().map_or(Expected::Absent, |(_, revision)| Expected::Revision(*revision));
         let mut docs = vec![
             card.write(&member.key, &*self.entropy)?,
             member.write(&*self.entropy)?,
-            self.card_alias(&card, Expected::Absent)?,
+            self.card_alias(&card, expected)?,
             self.audit(operation, AuditAction::IssueCard, Some(member.id), 0)?,
         ];
+        if let Some((mut before, _)) = before {
+            before.details.successor = Some(card.details.facts.number.clone());
+            docs.push(before.write(&member.key, &*self.entropy)?);
+        }
         if remember == Remember::Operation {
             docs.push(operation.remember(OperationAnswerV1::Applied)?);
         }
@@ -242,6 +238,33 @@ impl<S: Store> Service<S> {
             Draft { commit, counting: Some(Counting { lease, members: 0, cards: 1 }), ..Draft::default() };
         let outcome = self.commit(draft).await?;
         Ok((outcome == Outcome::Applied).then_some(RowOutcome::Stored))
+    }
+
+    /// Whether the number is free for a card that says this, or is that of an earlier period of the same member's, which
+    /// then comes with the revision of its alias. Else what becomes of the row.
+    async fn judge_number(
+        &self,
+        member: &OpenMember,
+        facts: &CardFactsV1,
+    ) -> Result<Result<Option<(OpenCard, u64)>, RowOutcome>, ServiceFault> {
+        let conflict = RowOutcome::Failed(fault(RowField::Number, RowReason::Conflict));
+        let alias: Option<Found<AliasV1>> = self.doc("alias", &self.vault.card_alias(&facts.number)).await?;
+        let Some(alias) = alias else {
+            let conflicts = self.names_another(&facts.number, member).await?;
+            return Ok(if conflicts { Err(conflict) } else { Ok(None) });
+        };
+        let (owner, newest) = alias_card(&alias)?;
+        if owner != member.id {
+            return Ok(Err(conflict));
+        }
+        let mut cards = self.open_cards(member).await?;
+        if cards.iter().any(|card| card.details.facts.says_the_same(facts)) {
+            return Ok(Err(RowOutcome::Unchanged));
+        }
+        let newest = cards.iter().position(|card| card.index == newest).map(|at| cards.swap_remove(at));
+        let newest = newest.ok_or(ServiceFault::Inconsistent { what: "alias" })?;
+        let over_before = newest.details.facts.valid_to.is_some_and(|last| last < facts.valid_from);
+        Ok(if over_before { Ok(Some((newest, alias.revision))) } else { Err(conflict) })
     }
 
     /// The write that makes the card the newest of its number.

@@ -102,6 +102,25 @@ async fn cards_are_imported_side_by_side_and_faults_are_named() {
 }
 
 #[tokio::test]
+async fn a_later_period_of_a_number_is_a_card_of_its_own() {
+    let world = World::new().await;
+    import_members(&world, vec![member_row(1)]).await;
+    let year = |from: &str, to: &str| CardRow { from: from.into(), to: to.into(), ..card_row(1) };
+    let (first, second) = (year("2026-01-01", "2026-12-31"), year("2027-01-01", "2027-12-31"));
+    let overlapping = year("2027-06-01", "2028-05-31");
+    let stored = RowOutcome::Stored;
+    assert_eq!(import_cards(&world, vec![first.clone(), second.clone()]).await, [stored, stored]);
+    let outcomes = import_cards(&world, vec![first, second, overlapping]).await;
+    let conflict = failed(RowField::Number, RowReason::Conflict);
+    assert_eq!(outcomes, [RowOutcome::Unchanged, RowOutcome::Unchanged, conflict]);
+    let Ok(AdminReply::Card(view)) = world.command(AdminCommand::ShowCard(number(1))).await else { panic!() };
+    assert_eq!((view.row.from.as_str(), view.standing), ("2027-01-01", CardStanding::InForce));
+    let mut phone = world.phone(1, 1).await;
+    phone.sync(&world).await;
+    assert_eq!(phone.credentials().len(), 2);
+}
+
+#[tokio::test]
 async fn an_operation_is_done_once() {
     let world = World::new().await;
     import_members(&world, vec![member_row(1)]).await;
