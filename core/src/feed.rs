@@ -64,10 +64,7 @@ impl Payload for FeedHead {
     /// [member, epoch, size, root, time].
     fn encode(&self) -> Vec<u8> {
         cbor::encode(|e| {
-            e.array(5)?
-                .bytes(&self.member.0)?
-                .u64(self.extent.epoch.0)?
-                .u64(self.extent.size)?;
+            e.array(5)?.bytes(&self.member.0)?.u64(self.extent.epoch.0)?.u64(self.extent.size)?;
             e.bytes(&self.root.0)?.u64(self.time.0)?;
             Ok(())
         })
@@ -78,10 +75,7 @@ impl Payload for FeedHead {
         cbor::read_array(&mut d, 5, "feed head")?;
         Ok(Self {
             member: MemberId(cbor::read_bytes(&mut d, "feed head")?),
-            extent: Extent {
-                epoch: Epoch(d.u64()?),
-                size: d.u64()?,
-            },
+            extent: Extent { epoch: Epoch(d.u64()?), size: d.u64()? },
             root: TreeHash(cbor::read_bytes(&mut d, "feed head")?),
             time: UnixSeconds(d.u64()?),
         })
@@ -98,10 +92,7 @@ mod tests {
     fn head() -> FeedHead {
         FeedHead {
             member: MemberId([0xab; 16]),
-            extent: Extent {
-                epoch: Epoch(2),
-                size: 300,
-            },
+            extent: Extent { epoch: Epoch(2), size: 300 },
             root: TreeHash([0xcd; 32]),
             time: UnixSeconds(1_700_000_000),
         }
@@ -111,10 +102,7 @@ mod tests {
     fn a_head_is_these_bytes_and_reads_back() {
         let bytes = head().encode();
         let (member, root) = ("ab".repeat(16), "cd".repeat(32));
-        assert_eq!(
-            hex(&bytes),
-            format!("8550{member}0219012c5820{root}1a6553f100")
-        );
+        assert_eq!(hex(&bytes), format!("8550{member}0219012c5820{root}1a6553f100"));
         assert_eq!(FeedHead::decode(&bytes), Ok(head()));
         for cut in 0..bytes.len() {
             assert!(FeedHead::decode(&bytes[..cut]).is_err(), "cut at {cut}");
@@ -125,27 +113,17 @@ mod tests {
             e.u8(0)?;
             Ok(())
         });
-        assert_eq!(
-            FeedHead::decode(&longer),
-            Err(DecodeError::Malformed("feed head"))
-        );
+        assert_eq!(FeedHead::decode(&longer), Err(DecodeError::Malformed("feed head")));
     }
 
     #[test]
     fn the_largest_head_is_within_its_bound_and_every_changed_bit_is_refused() {
         let key = SecretKey::from_seed(&[3; 32]);
         let mut largest = head();
-        largest.extent = Extent {
-            epoch: Epoch(u64::MAX),
-            size: u64::MAX,
-        };
+        largest.extent = Extent { epoch: Epoch(u64::MAX), size: u64::MAX };
         largest.time = UnixSeconds(u64::MAX);
         let sealed = Unsigned::new(largest, key.public_key().key_id()).sign(&key);
-        assert!(
-            sealed.bytes().len() <= HEAD_BYTES_MAX,
-            "{} bytes",
-            sealed.bytes().len()
-        );
+        assert!(sealed.bytes().len() <= HEAD_BYTES_MAX, "{} bytes", sealed.bytes().len());
         let verify = |bytes: &[u8]| match Signed::<FeedHead>::decode(bytes) {
             Ok(signed) => signed.verify(&key.public_key()).map(|head| *head.claims()),
             Err(fault) => Err(VerifyError::Payload(fault)),

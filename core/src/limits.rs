@@ -66,8 +66,7 @@ pub const VALUE_BYTES_MAX: usize = 16 * 1024;
 /// Bytes of a store key.
 pub const KEY_BYTES_MAX: usize = 256;
 /// Bytes of one journal frame's payload: the largest batch, with its count, and kind and lengths of each write.
-pub const JOURNAL_FRAME_BYTES_MAX: usize =
-    2 + BATCH_KEYS_MAX * (1 + 2 + KEY_BYTES_MAX + 4 + VALUE_BYTES_MAX);
+pub const JOURNAL_FRAME_BYTES_MAX: usize = 2 + BATCH_KEYS_MAX * (1 + 2 + KEY_BYTES_MAX + 4 + VALUE_BYTES_MAX);
 /// Bytes of a damaged journal that are searched for frames: more than any journal of a phone or terminal has.
 pub const JOURNAL_DAMAGE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Bytes below which a journal is never compacted: rewriting it costs more than they do.
@@ -130,8 +129,7 @@ const _: () = assert!(STATUS_DELTA_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
 const _: () = assert!(VALUE_BYTES_MAX * 8 < FRAME_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX * BINDINGS_MAX < VALUE_BYTES_MAX);
-const _: () =
-    assert!(JOURNAL_FRAME_BYTES_MAX < u32::MAX as usize && BATCH_KEYS_MAX < u16::MAX as usize);
+const _: () = assert!(JOURNAL_FRAME_BYTES_MAX < u32::MAX as usize && BATCH_KEYS_MAX < u16::MAX as usize);
 const _: () = assert!(KEY_BYTES_MAX < u16::MAX as usize);
 const _: () = assert!((FEED_RECORDS_MAX - 1).count_ones() as usize <= FRONTIER_HASHES_MAX);
 const _: () = assert!(HELLO_BYTES_MAX < STREAM_WINDOW_BYTES as usize);

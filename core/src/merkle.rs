@@ -23,22 +23,13 @@ impl TreeHash {
     /// The hash of one leaf's bytes.
     pub fn of_leaf(leaf: &[u8]) -> Self {
         // RFC 9162 §2.1.1: "MTH({d[0]}) = HASH(0x00 || d[0])".
-        Self(
-            Sha256::new()
-                .chain_update([0x00])
-                .chain_update(leaf)
-                .finalize()
-                .into(),
-        )
+        Self(Sha256::new().chain_update([0x00]).chain_update(leaf).finalize().into())
     }
 
     /// The hash of an inner node over its two children.
     pub fn of_node(left: &Self, right: &Self) -> Self {
         // RFC 9162 §2.1.1: "MTH(D_n) = HASH(0x01 || MTH(D[0:k]) || MTH(D[k:n]))".
-        let hash = Sha256::new()
-            .chain_update([0x01])
-            .chain_update(left.0)
-            .chain_update(right.0);
+        let hash = Sha256::new().chain_update([0x01]).chain_update(left.0).chain_update(right.0);
         Self(hash.finalize().into())
     }
 }
@@ -68,10 +59,7 @@ impl Default for Frontier {
 impl Frontier {
     /// The frontier of a tree without leaves.
     pub const fn new() -> Self {
-        Self {
-            size: 0,
-            peaks: Vec::new(),
-        }
+        Self { size: 0, peaks: Vec::new() }
     }
 
     /// Reads what [`Frontier::encode`] wrote: the size as 8 bytes big-endian, and a hash for each one bit in it.
@@ -80,29 +68,18 @@ impl Frontier {
     /// [`FrontierFault`] when the size is over the bound or the hashes are not exactly as many as it asks for.
     pub fn decode(bytes: &[u8]) -> Result<Self, FrontierFault> {
         let Some((size, rest)) = bytes.split_first_chunk() else {
-            return Err(FrontierFault::Length {
-                expected: size_of::<u64>(),
-                got: bytes.len(),
-            });
+            return Err(FrontierFault::Length { expected: size_of::<u64>(), got: bytes.len() });
         };
         let size = u64::from_be_bytes(*size);
         if size > FEED_RECORDS_MAX {
-            return Err(FrontierFault::Full {
-                limit: FEED_RECORDS_MAX,
-            });
+            return Err(FrontierFault::Full { limit: FEED_RECORDS_MAX });
         }
         let expected = size.count_ones() as usize * 32;
         if rest.len() != expected {
-            return Err(FrontierFault::Length {
-                expected,
-                got: rest.len(),
-            });
+            return Err(FrontierFault::Length { expected, got: rest.len() });
         }
         let (chunks, _) = rest.as_chunks::<32>();
-        Ok(Self {
-            size,
-            peaks: chunks.iter().map(|chunk| TreeHash(*chunk)).collect(),
-        })
+        Ok(Self { size, peaks: chunks.iter().map(|chunk| TreeHash(*chunk)).collect() })
     }
 
     /// Appends one leaf by its hash.
@@ -111,9 +88,7 @@ impl Frontier {
     /// [`FrontierFault::Full`] when the tree has [`FEED_RECORDS_MAX`] leaves; nothing has changed then.
     pub fn append(&mut self, leaf: TreeHash) -> Result<(), FrontierFault> {
         if self.size >= FEED_RECORDS_MAX {
-            return Err(FrontierFault::Full {
-                limit: FEED_RECORDS_MAX,
-            });
+            return Err(FrontierFault::Full { limit: FEED_RECORDS_MAX });
         }
         push_leaf(&mut self.peaks, self.size, leaf);
         self.size += 1;
@@ -204,12 +179,7 @@ mod tests {
         assert_eq!(frontier.root(), TreeHash::of_empty_tree());
         for (index, leaf) in leaves.iter().enumerate() {
             frontier.append(*leaf).unwrap();
-            assert_eq!(
-                frontier.root(),
-                root_of(&leaves[..=index]),
-                "size {}",
-                index + 1
-            );
+            assert_eq!(frontier.root(), root_of(&leaves[..=index]), "size {}", index + 1);
             assert_eq!(Frontier::decode(&frontier.encode()), Ok(frontier.clone()));
         }
         assert_eq!(frontier.size(), 70);
@@ -223,15 +193,10 @@ mod tests {
         }
         let bytes = frontier.encode();
         for cut in 0..bytes.len() {
-            assert!(matches!(
-                Frontier::decode(&bytes[..cut]),
-                Err(FrontierFault::Length { .. })
-            ));
+            assert!(matches!(Frontier::decode(&bytes[..cut]), Err(FrontierFault::Length { .. })));
         }
         let too_large = (FEED_RECORDS_MAX + 1).to_be_bytes();
-        let full = FrontierFault::Full {
-            limit: FEED_RECORDS_MAX,
-        };
+        let full = FrontierFault::Full { limit: FEED_RECORDS_MAX };
         assert_eq!(Frontier::decode(&too_large), Err(full));
 
         let mut at_bound = FEED_RECORDS_MAX.to_be_bytes().to_vec();

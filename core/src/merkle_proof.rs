@@ -80,10 +80,7 @@ pub fn verify_inclusion(
     let LeafPlace { index, size } = place;
     // RFC 9162 §2.1.3.2 step 1: "If leaf_index is greater than or equal to tree_size, then fail the proof verification."
     if index >= size {
-        return Err(ProofFault::Sizes {
-            first: index,
-            second: size,
-        });
+        return Err(ProofFault::Sizes { first: index, second: size });
     }
     let (mut fnode, mut snode, mut hash) = (index, size - 1, *leaf);
     for sibling in path {
@@ -103,11 +100,7 @@ pub fn verify_inclusion(
     if snode != 0 {
         return Err(ProofFault::Length { got: path.len() });
     }
-    if hash == *root {
-        Ok(())
-    } else {
-        Err(ProofFault::Root { computed: hash })
-    }
+    if hash == *root { Ok(()) } else { Err(ProofFault::Root { computed: hash }) }
 }
 
 /// A tree's size and root, as a signed head states them.
@@ -123,26 +116,15 @@ pub struct TreeHead {
 ///
 /// # Errors
 /// [`ProofFault`] says which part of the claim fails.
-pub fn verify_consistency(
-    first: &TreeHead,
-    second: &TreeHead,
-    proof: &[TreeHash],
-) -> Result<(), ProofFault> {
+pub fn verify_consistency(first: &TreeHead, second: &TreeHead, proof: &[TreeHash]) -> Result<(), ProofFault> {
     if first.size > second.size {
-        return Err(ProofFault::Sizes {
-            first: first.size,
-            second: second.size,
-        });
+        return Err(ProofFault::Sizes { first: first.size, second: second.size });
     }
     if first.size == 0 || first.size == second.size {
         return verify_trivial_consistency(first, second, proof);
     }
     // RFC 9162 §2.1.4.2 step 2: "If first is an exact power of 2, then prepend first_hash".
-    let start = if first.size.is_power_of_two() {
-        Some((&first.root, proof))
-    } else {
-        proof.split_first()
-    };
+    let start = if first.size.is_power_of_two() { Some((&first.root, proof)) } else { proof.split_first() };
     // Step 1: "If consistency_path is an empty array, stop and fail the proof verification."
     let (Some((start, rest)), false) = (start, proof.is_empty()) else {
         return Err(ProofFault::Length { got: proof.len() });
@@ -171,12 +153,8 @@ pub fn verify_consistency(
     }
     match (first_hash == first.root, second_hash == second.root) {
         (true, true) => Ok(()),
-        (false, _) => Err(ProofFault::Root {
-            computed: first_hash,
-        }),
-        (true, false) => Err(ProofFault::Root {
-            computed: second_hash,
-        }),
+        (false, _) => Err(ProofFault::Root { computed: first_hash }),
+        (true, false) => Err(ProofFault::Root { computed: second_hash }),
     }
 }
 
@@ -215,16 +193,8 @@ fn verify_trivial_consistency(
     if !proof.is_empty() {
         return Err(ProofFault::Length { got: proof.len() });
     }
-    let expected = if first.size == second.size {
-        second.root
-    } else {
-        TreeHash::of_empty_tree()
-    };
-    if first.root == expected {
-        Ok(())
-    } else {
-        Err(ProofFault::Root { computed: expected })
-    }
+    let expected = if first.size == second.size { second.root } else { TreeHash::of_empty_tree() };
+    if first.root == expected { Ok(()) } else { Err(ProofFault::Root { computed: expected }) }
 }
 
 /// RFC 9162 §2.1.3.2 step 4b: "If LSB(fn) is not set, then right-shift both fn and sn equally until either LSB(fn) is
@@ -278,23 +248,13 @@ mod tests {
     fn every_pair_of_small_trees_is_consistent_and_a_changed_one_is_not() {
         for size in 1..=33_u64 {
             let leaves = leaves(size as u8);
-            let second = TreeHead {
-                size,
-                root: root_of(&leaves),
-            };
+            let second = TreeHead { size, root: root_of(&leaves) };
             for old in 0..=size {
                 let proof = consistency_proof(&leaves, old as usize).unwrap();
                 let root = root_of(&leaves[..old as usize]);
                 let first = TreeHead { size: old, root };
-                assert_eq!(
-                    verify_consistency(&first, &second, &proof),
-                    Ok(()),
-                    "{old} of {size}"
-                );
-                let forged = TreeHead {
-                    size: old,
-                    root: TreeHash([9; 32]),
-                };
+                assert_eq!(verify_consistency(&first, &second, &proof), Ok(()), "{old} of {size}");
+                let forged = TreeHead { size: old, root: TreeHash([9; 32]) };
                 assert!(verify_consistency(&forged, &second, &proof).is_err());
                 let longer = [proof, vec![root]].concat();
                 assert!(verify_consistency(&first, &second, &longer).is_err());
@@ -307,16 +267,10 @@ mod tests {
     fn sizes_at_the_end_of_the_range_are_answered_too() {
         let (hash, path) = (TreeHash([1; 32]), [TreeHash([2; 32]); 64]);
         for index in [0, 1, u64::MAX - 1, u64::MAX] {
-            let place = LeafPlace {
-                index,
-                size: u64::MAX,
-            };
+            let place = LeafPlace { index, size: u64::MAX };
             assert!(verify_inclusion(&hash, place, &path, &hash).is_err());
         }
-        let last = TreeHead {
-            size: u64::MAX,
-            root: hash,
-        };
+        let last = TreeHead { size: u64::MAX, root: hash };
         for size in [1, 1 << 63, u64::MAX - 1] {
             assert!(verify_consistency(&TreeHead { size, root: hash }, &last, &path).is_err());
         }

@@ -80,13 +80,7 @@ pub struct Record {
 impl Record {
     /// The first revision of a new record that stands at `seq`.
     pub fn first(seq: Seq, kind: RecordKind, body: Body, time: UnixSeconds) -> Self {
-        Self {
-            kind,
-            first_seq: seq,
-            revision: 0,
-            time,
-            content: Content::Body(body),
-        }
+        Self { kind, first_seq: seq, revision: 0, time, content: Content::Body(body) }
     }
 
     /// The revision after this one. Also takes a retracted record back into life.
@@ -101,15 +95,10 @@ impl Record {
 
     /// The leaf: deterministic CBOR [seq, kind, first seq, revision, time in seconds, SHA-256(salt ‖ body)].
     pub fn encode_leaf(&self, seq: Seq, salt: &Salt) -> Vec<u8> {
-        let digest = Sha256::new()
-            .chain_update(salt.0)
-            .chain_update(self.content.bytes());
+        let digest = Sha256::new().chain_update(salt.0).chain_update(self.content.bytes());
         let digest: [u8; 32] = digest.finalize().into();
         cbor::encode(|e| {
-            e.array(6)?
-                .u64(seq.0)?
-                .u16(self.kind.number())?
-                .u64(self.first_seq.0)?;
+            e.array(6)?.u64(seq.0)?.u16(self.kind.number())?.u64(self.first_seq.0)?;
             e.u32(self.revision)?.u64(self.time.0)?.bytes(&digest)?;
             Ok(())
         })
@@ -122,13 +111,7 @@ impl Record {
 
     fn followed_by(&self, content: Content, time: UnixSeconds) -> Self {
         let revision = self.revision.saturating_add(1);
-        Self {
-            kind: self.kind,
-            first_seq: self.first_seq,
-            revision,
-            time,
-            content,
-        }
+        Self { kind: self.kind, first_seq: self.first_seq, revision, time, content }
     }
 }
 
@@ -164,10 +147,7 @@ impl Body {
     pub fn new(bytes: Vec<u8>) -> Result<Self, BodyFault> {
         match bytes.len() {
             0 => Err(BodyFault::Empty),
-            got if got > BODY_BYTES_MAX => Err(BodyFault::TooLong {
-                limit: BODY_BYTES_MAX,
-                got,
-            }),
+            got if got > BODY_BYTES_MAX => Err(BodyFault::TooLong { limit: BODY_BYTES_MAX, got }),
             _ => Ok(Self(bytes)),
         }
     }
@@ -185,8 +165,7 @@ pub struct PageSeed(pub [u8; 32]);
 impl PageSeed {
     /// The salt of the leaf at `seq`: HMAC-SHA-256 (RFC 2104) of the `seq` as 8 bytes big-endian, its first 16 bytes.
     pub fn derive_salt(&self, seq: Seq) -> Salt {
-        let mut mac =
-            Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.0).expect("HMAC takes a key of any length");
         mac.update(&seq.0.to_be_bytes());
         let mut salt = [0; 16];
         for (to, from) in salt.iter_mut().zip(mac.finalize().into_bytes()) {
@@ -279,12 +258,7 @@ mod tests {
 
     #[test]
     fn a_leaf_is_these_bytes() {
-        let record = Record::first(
-            Seq(300),
-            RecordKind::Visit,
-            body(b"\xa0"),
-            UnixSeconds(1_700_000_000),
-        );
+        let record = Record::first(Seq(300), RecordKind::Visit, body(b"\xa0"), UnixSeconds(1_700_000_000));
         let salt = PageSeed([1; 32]).derive_salt(Seq(300));
         // HMAC-SHA-256(01 × 32, 000000000000012c), and SHA-256(salt ‖ a0), by Python's hmac and hashlib.
         assert_eq!(hex(&salt.0), "a622a661e0ca36fe95c07c647e750af9");
@@ -300,23 +274,14 @@ mod tests {
     fn a_tombstone_is_the_leaf_of_no_bytes_and_no_body_is() {
         let record = Record::first(Seq(0), RecordKind::Card, body(b"\xa0"), UnixSeconds(5));
         let retracted = record.retracted(UnixSeconds(9));
-        assert_eq!(
-            (retracted.revision, retracted.first_seq, retracted.kind),
-            (1, Seq(0), RecordKind::Card)
-        );
+        assert_eq!((retracted.revision, retracted.first_seq, retracted.kind), (1, Seq(0), RecordKind::Card));
         let salt = Salt([7; 16]);
         let leaf = retracted.encode_leaf(Seq(1), &salt);
         assert!(leaf.ends_with(&Sha256::digest([7; 16])));
         assert_eq!(Body::new(Vec::new()), Err(BodyFault::Empty));
-        let too_long = BodyFault::TooLong {
-            limit: BODY_BYTES_MAX,
-            got: BODY_BYTES_MAX + 1,
-        };
+        let too_long = BodyFault::TooLong { limit: BODY_BYTES_MAX, got: BODY_BYTES_MAX + 1 };
         assert_eq!(Body::new(vec![0; BODY_BYTES_MAX + 1]), Err(too_long));
-        assert!(matches!(
-            retracted.corrected(body(b"\xa1"), UnixSeconds(10)).content,
-            Content::Body(_)
-        ));
+        assert!(matches!(retracted.corrected(body(b"\xa1"), UnixSeconds(10)).content, Content::Body(_)));
     }
 
     #[test]
@@ -328,17 +293,9 @@ mod tests {
 
     #[test]
     fn a_stored_record_keeps_its_bytes_and_an_empty_body_is_not_read() {
-        let record = Record::first(
-            Seq(2),
-            RecordKind::Unknown(77),
-            body(b"\xa0"),
-            UnixSeconds(3),
-        );
+        let record = Record::first(Seq(2), RecordKind::Unknown(77), body(b"\xa0"), UnixSeconds(3));
         let bytes = bincode::serialize(&record).unwrap();
-        assert_eq!(
-            hex(&bytes),
-            "4d000200000000000000000000000300000000000000000000000100000000000000a0"
-        );
+        assert_eq!(hex(&bytes), "4d000200000000000000000000000300000000000000000000000100000000000000a0");
         assert_eq!(bincode::deserialize::<Record>(&bytes).unwrap(), record);
         let empty = from_hex("4d00020000000000000000000000030000000000000000000000").unwrap();
         assert!(bincode::deserialize::<Record>(&[empty, vec![0; 8]].concat()).is_err());

@@ -249,7 +249,7 @@ fn keys_change_while_a_phone_is_away_for_months() {
 }
 
 fn old_keys(town: &Town) -> Vec<(KeyUse, bhyt_core::keys::KeyId)> {
-    let trust = bhyt_core::trust::anchor(&town.server.trust_bytes()).unwrap();
+    let trust = bhyt_core::trust::anchor(&town.server.trust_bytes()).expect("our own bundle");
     let keys = trust.claims().keys.iter().filter(|key| key.usage != KeyUse::Transport);
     keys.map(|key| (key.usage, key.key.key_id())).collect()
 }

@@ -23,7 +23,12 @@ fn every_source_file_says_what_it_is_for_and_stays_short() {
 
 #[test]
 fn nothing_unfinished_or_silenced_is_left() {
-    let words = [["to", "do!("].concat(), ["unimpl", "emented!("].concat(), ["db", "g!("].concat(), ["#[ign", "ore"].concat()];
+    let words = [
+        ["to", "do!("].concat(),
+        ["unimpl", "emented!("].concat(),
+        ["db", "g!("].concat(),
+        ["#[ign", "ore"].concat(),
+    ];
     let mut broken = Vec::new();
     for (path, text) in sources() {
         for (number, line) in (1..).zip(text.lines()) {
@@ -39,7 +44,9 @@ fn nothing_unfinished_or_silenced_is_left() {
 fn core_depends_on_nothing_that_touches_the_world() {
     let manifest = fs::read_to_string(root().join("core/Cargo.toml")).unwrap();
     let dependencies = manifest.split("[dependencies]").nth(1).unwrap().split("\n[").next().unwrap();
-    for banned in ["tokio", "quinn", "sled", "rand", "getrandom", "tracing", "rustix", "socket2", "bhyt-platform"] {
+    for banned in
+        ["tokio", "quinn", "sled", "rand", "getrandom", "tracing", "rustix", "socket2", "bhyt-platform"]
+    {
         let named = dependencies.lines().any(|line| line.split(['.', ' ', '=']).next() == Some(banned));
         assert!(!named, "core depends on {banned}");
     }
@@ -82,7 +89,10 @@ fn every_command_of_the_readme_exists() {
         .map(|folder| fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap())
         .collect();
     for program in ["bhyt-server", "bhyt-wallet", "bhyt-terminal"] {
-        assert!(readme.contains(program) && manifests.contains(&format!("name = \"{program}\"")), "{program}");
+        assert!(
+            readme.contains(program) && manifests.contains(&format!("name = \"{program}\"")),
+            "{program}"
+        );
     }
     assert!(root().join("tests/src/bin/bhyt-demo.rs").exists());
 }

@@ -63,16 +63,8 @@ fn texts_of_the_rfc_are_read_as_base45() {
 #[test]
 fn texts_that_the_rfc_refuses_are_refused() {
     for Refused { text, why } in vectors().refused {
-        assert_eq!(
-            decode(&text),
-            Err(DecodeError::Malformed("not Base45")),
-            "{text}: {why}"
-        );
+        assert_eq!(decode(&text), Err(DecodeError::Malformed("not Base45")), "{text}: {why}");
         let fault = decode(&format!("BB8{text}")).unwrap_err();
-        assert_eq!(
-            fault,
-            DecodeError::Malformed("not Base45"),
-            "BB8{text}: {why}"
-        );
+        assert_eq!(fault, DecodeError::Malformed("not Base45"), "BB8{text}: {why}");
     }
 }

@@ -46,25 +46,13 @@ fn aad(object: Object) -> String {
 #[test]
 fn a_sign1_structure_is_the_working_groups_with_our_aad_in_its_place() {
     let payload = from_hex(&cose("/payload")).unwrap();
-    let ours = |protected: &str| {
-        hex(&sig_structure(
-            &from_hex(protected).unwrap(),
-            Object::Card,
-            &payload,
-        ))
-    };
+    let ours = |protected: &str| hex(&sig_structure(&from_hex(protected).unwrap(), Object::Card, &payload));
     let with_aad = ours(&cose("/sign1_pass_02/protected"));
     let their_aad = format!("4c{}", cose("/sign1_pass_02/external_aad"));
-    assert_eq!(
-        with_aad.replace(&aad(Object::Card), &their_aad),
-        cose("/sign1_pass_02/to_be_signed")
-    );
+    assert_eq!(with_aad.replace(&aad(Object::Card), &their_aad), cose("/sign1_pass_02/to_be_signed"));
 
     let without_aad = ours(&cose("/eddsa_sig_01/protected"));
-    assert_eq!(
-        without_aad.replace(&aad(Object::Card), "40"),
-        cose("/eddsa_sig_01/to_be_signed")
-    );
+    assert_eq!(without_aad.replace(&aad(Object::Card), "40"), cose("/eddsa_sig_01/to_be_signed"));
 }
 
 #[test]
@@ -80,10 +68,7 @@ fn a_sign_structure_is_the_working_groups_with_our_aad_header_and_payload_in_the
         status: None,
     };
     let ours = bundle.to_be_signed(key.key_id());
-    let (theirs, aad) = (
-        cose("/sign_pass_02/to_be_signed"),
-        cose("/sign_pass_02/external_aad"),
-    );
+    let (theirs, aad) = (cose("/sign_pass_02/to_be_signed"), cose("/sign_pass_02/external_aad"));
     let theirs = from_hex(&theirs).unwrap();
     let read = |bytes: &[u8]| {
         let mut d = cbor::decoder(bytes).unwrap();
@@ -94,22 +79,11 @@ fn a_sign_structure_is_the_working_groups_with_our_aad_header_and_payload_in_the
     };
     let (context, strings) = read(&theirs);
     assert_eq!((context.as_str(), strings.len()), ("Signature", 4));
-    assert_eq!(
-        strings,
-        [
-            "",
-            &cose("/sign_pass_02/protected"),
-            &aad,
-            &cose("/payload")
-        ]
-    );
+    assert_eq!(strings, ["", &cose("/sign_pass_02/protected"), &aad, &cose("/payload")]);
     let (context, strings) = read(&ours);
     assert_eq!((context.as_str(), strings.len()), ("Signature", 4));
     let protected = format!("a201320448{}", key.key_id());
-    assert_eq!(
-        strings[..3],
-        [String::new(), protected, hex(Object::Trust.external_aad())]
-    );
+    assert_eq!(strings[..3], [String::new(), protected, hex(Object::Trust.external_aad())]);
 }
 
 #[test]
@@ -120,11 +94,7 @@ fn the_working_groups_signatures_are_made_and_verified() {
         let to_be_signed = from_hex(&cose(&format!("/{example}/to_be_signed"))).unwrap();
         let signature = Signature(bytes(&cose(&format!("/{example}/signature"))));
         assert_eq!(key.sign(&to_be_signed), signature, "{example}");
-        assert_eq!(
-            key.public_key().verify(&to_be_signed, &signature),
-            Ok(()),
-            "{example}"
-        );
+        assert_eq!(key.public_key().verify(&to_be_signed, &signature), Ok(()), "{example}");
     }
 }
 
@@ -140,10 +110,7 @@ fn the_working_groups_messages_are_outside_our_profile() {
     let sign = from_hex(&cose("/eddsa_01/cbor")).unwrap();
     assert_eq!(check_deterministic(&sign), Ok(()));
     let fault = trust::anchor(&sign).unwrap_err();
-    assert_eq!(
-        fault,
-        TrustError::Unreadable(DecodeError::Malformed("body header is not empty"))
-    );
+    assert_eq!(fault, TrustError::Unreadable(DecodeError::Malformed("body header is not empty")));
     let fault = Signed::<FeedHead>::decode(&sign).unwrap_err();
     assert_eq!(fault, DecodeError::Malformed("not a COSE_Sign1"));
 }
@@ -169,10 +136,7 @@ fn the_claims_of_a_cwt_are_read_by_their_registered_keys() {
     assert_eq!(texts, ["coap://as.example.com", "erikw"]);
     assert_eq!(numbers, [1_444_064_944, 1_443_944_944, 1_443_944_944]);
     assert_eq!(unknown, [3, 7]);
-    assert_eq!(
-        CardClaims::decode(&claims),
-        Err(DecodeError::Malformed("issuer"))
-    );
+    assert_eq!(CardClaims::decode(&claims), Err(DecodeError::Malformed("issuer")));
 }
 
 /// A.3 is signed with ES256, which no key of ours has; its envelope is refused before that. A.7 has a NumericDate with

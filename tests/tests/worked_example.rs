@@ -12,14 +12,12 @@ use bhyt_tests::authority::{day, example_card};
 fn the_page_shows_the_bytes_that_the_code_makes() {
     let issuer = SecretKey::from_seed(&[1; 32]);
     let phone = SecretKey::from_seed(&[2; 32]);
-    let binding = Binding {
-        key: phone.public_key(),
-        number: BindingNumber::new(3).unwrap(),
-        end: day(2026, 6, 30),
-    };
+    let binding =
+        Binding { key: phone.public_key(), number: BindingNumber::new(3).unwrap(), end: day(2026, 6, 30) };
     let claims = CardClaims { binding: Some(binding), ..example_card() };
     let card = Unsigned::new(claims.clone(), issuer.public_key().key_id()).sign(&issuer);
-    let proof = UnsignedProof { time: UnixSeconds(1_767_600_000), nonce: [0xa1, 0xb2, 0xc3, 0xd4], challenge: None };
+    let proof =
+        UnsignedProof { time: UnixSeconds(1_767_600_000), nonce: [0xa1, 0xb2, 0xc3, 0xd4], challenge: None };
     let signature = phone.sign(&proof.to_be_signed(card.bytes()));
     let presentation = Presentation::new(card.bytes().to_vec(), Some(proof.seal(signature)));
 
@@ -32,7 +30,11 @@ fn the_page_shows_the_bytes_that_the_code_makes() {
     let text: String = presentation.encode_text().split_whitespace().collect();
     assert!(flat.contains(&text), "text:\n{}", presentation.encode_text());
     for (what, key) in [("issuer", &issuer), ("phone", &phone)] {
-        assert!(flat.contains(&hex(key.public_key().as_bytes())), "{what}: {}", hex(key.public_key().as_bytes()));
+        assert!(
+            flat.contains(&hex(key.public_key().as_bytes())),
+            "{what}: {}",
+            hex(key.public_key().as_bytes())
+        );
         assert!(flat.contains(&hex(&key.public_key().key_id().0)), "{what}: {}", key.public_key().key_id());
     }
     println!("card {} bytes, text {} characters", card.bytes().len(), presentation.encode_text().len());

@@ -36,11 +36,7 @@ impl Chains {
             Self::check_first(seq, record)?;
         } else if let Some(latest) = self.latest.get(&first_seq) {
             if latest.kind != record.kind {
-                return Err(ChainFault::Kind {
-                    seq,
-                    expected: latest.kind,
-                    got: record.kind,
-                });
+                return Err(ChainFault::Kind { seq, expected: latest.kind, got: record.kind });
             }
             self.check_step(seq, latest.seq, latest.revision, record)?;
         } else if self.erased.contains(&first_seq) {
@@ -48,14 +44,7 @@ impl Chains {
         } else {
             return Err(ChainFault::UnknownRecord { seq, first_seq });
         }
-        self.latest.insert(
-            first_seq,
-            Link {
-                seq,
-                revision: record.revision,
-                kind: record.kind,
-            },
-        );
+        self.latest.insert(first_seq, Link { seq, revision: record.revision, kind: record.kind });
         Ok(())
     }
 
@@ -71,37 +60,22 @@ impl Chains {
 
     fn check_first(seq: Seq, record: &Record) -> Result<(), ChainFault> {
         match record.content {
-            _ if record.first_seq != seq => Err(ChainFault::UnknownRecord {
-                seq,
-                first_seq: record.first_seq,
-            }),
+            _ if record.first_seq != seq => {
+                Err(ChainFault::UnknownRecord { seq, first_seq: record.first_seq })
+            }
             Content::Tombstone => Err(ChainFault::NothingToRetract { seq }),
             Content::Body(_) => Ok(()),
         }
     }
 
-    fn check_step(
-        &self,
-        seq: Seq,
-        latest_seq: Seq,
-        latest: u32,
-        record: &Record,
-    ) -> Result<(), ChainFault> {
-        let erased = self
-            .erased
-            .range(latest_seq.plus(1)..)
-            .filter(|&&at| at < seq)
-            .count() as u64;
+    fn check_step(&self, seq: Seq, latest_seq: Seq, latest: u32, record: &Record) -> Result<(), ChainFault> {
+        let erased = self.erased.range(latest_seq.plus(1)..).filter(|&&at| at < seq).count() as u64;
         let next = u64::from(latest) + 1;
         let got = record.revision;
         if (next..=next + erased).contains(&u64::from(got)) {
             Ok(())
         } else {
-            Err(ChainFault::Revision {
-                seq,
-                expected: next,
-                got,
-            })
+            Err(ChainFault::Revision { seq, expected: next, got })
         }
     }
 }
@@ -171,12 +145,7 @@ mod tests {
     }
 
     fn first(seq: u64) -> Record {
-        Record::first(
-            Seq(seq),
-            RecordKind::Visit,
-            body(seq as u8),
-            UnixSeconds(seq),
-        )
+        Record::first(Seq(seq), RecordKind::Visit, body(seq as u8), UnixSeconds(seq))
     }
 
     fn admit_all(revisions: &[Record]) -> Result<Chains, ChainFault> {
@@ -196,11 +165,7 @@ mod tests {
         let revived = retracted.corrected(body(8), UnixSeconds(5));
         let feed = [a, b, corrected, retracted, gone, revived];
         let chains = admit_all(&feed).unwrap();
-        let link = Link {
-            seq: Seq(5),
-            revision: 3,
-            kind: RecordKind::Visit,
-        };
+        let link = Link { seq: Seq(5), revision: 3, kind: RecordKind::Visit };
         assert_eq!(chains.latest(Seq(0)), Some(link));
         let current = current_records((0..).map(Seq).zip(&feed));
         assert_eq!(current, BTreeMap::from([(Seq(0), (Seq(5), &feed[5]))]));
@@ -216,86 +181,32 @@ mod tests {
         };
         let (seq, kind) = (Seq(1), RecordKind::Notice);
         let expected = RecordKind::Visit;
-        check(
-            Record {
-                kind,
-                ..next.clone()
-            },
-            ChainFault::Kind {
-                seq,
-                expected,
-                got: kind,
-            },
-        );
+        check(Record { kind, ..next.clone() }, ChainFault::Kind { seq, expected, got: kind });
         let skipped = next.corrected(body(1), UnixSeconds(3));
-        check(
-            skipped,
-            ChainFault::Revision {
-                seq,
-                expected: 1,
-                got: 2,
-            },
-        );
-        let at_end = Record {
-            revision: u32::MAX,
-            ..next.clone()
-        };
-        check(
-            at_end,
-            ChainFault::Revision {
-                seq,
-                expected: 1,
-                got: u32::MAX,
-            },
-        );
-        let itself = Record {
-            first_seq: seq,
-            ..next
-        };
-        check(
-            itself,
-            ChainFault::UnknownRecord {
-                seq,
-                first_seq: seq,
-            },
-        );
-        check(
-            a.clone(),
-            ChainFault::UnknownRecord {
-                seq,
-                first_seq: Seq(0),
-            },
-        );
-        let tombstone = Record {
-            content: Content::Tombstone,
-            ..first(1)
-        };
+        check(skipped, ChainFault::Revision { seq, expected: 1, got: 2 });
+        let at_end = Record { revision: u32::MAX, ..next.clone() };
+        check(at_end, ChainFault::Revision { seq, expected: 1, got: u32::MAX });
+        let itself = Record { first_seq: seq, ..next };
+        check(itself, ChainFault::UnknownRecord { seq, first_seq: seq });
+        check(a.clone(), ChainFault::UnknownRecord { seq, first_seq: Seq(0) });
+        let tombstone = Record { content: Content::Tombstone, ..first(1) };
         check(tombstone, ChainFault::NothingToRetract { seq });
     }
 
     #[test]
     fn an_erased_leaf_excuses_as_many_missing_revisions_as_it_is_leaves() {
         let a = first(0);
-        let second = a
-            .corrected(body(1), UnixSeconds(1))
-            .corrected(body(2), UnixSeconds(2));
+        let second = a.corrected(body(1), UnixSeconds(1)).corrected(body(2), UnixSeconds(2));
         let third = second.corrected(body(3), UnixSeconds(3));
         let mut chains = admit_all(&[a]).unwrap();
         chains.admit_erased(Seq(1));
-        let refused = ChainFault::Revision {
-            seq: Seq(2),
-            expected: 1,
-            got: 3,
-        };
+        let refused = ChainFault::Revision { seq: Seq(2), expected: 1, got: 3 };
         assert_eq!(chains.clone().admit(Seq(2), &third), Err(refused));
         assert_eq!(chains.admit(Seq(2), &second), Ok(()));
 
         let mut beginning_erased = Chains::default();
         beginning_erased.admit_erased(Seq(0));
-        let first_left = Record {
-            revision: 1,
-            ..second
-        };
+        let first_left = Record { revision: 1, ..second };
         assert_eq!(beginning_erased.admit(Seq(1), &first_left), Ok(()));
     }
 }

@@ -27,13 +27,7 @@ pub struct FeedPage {
 impl FeedPage {
     /// An open page without records. `seed` is 32 fresh random bytes: one seed never salts two pages' worth of places.
     pub fn new(first_seq: Seq, seed: PageSeed) -> Self {
-        Self {
-            first_seq,
-            leaves: Leaves::Seeded {
-                seed,
-                records: Vec::new(),
-            },
-        }
+        Self { first_seq, leaves: Leaves::Seeded { seed, records: Vec::new() } }
     }
 
     /// Appends a record and says where it stands.
@@ -58,28 +52,17 @@ impl FeedPage {
     pub fn absorb(&mut self, later: &Self) -> Result<(), PageFault> {
         let expected = self.next_seq();
         if later.first_seq != expected {
-            return Err(PageFault::NotNext {
-                expected,
-                got: later.first_seq,
-            });
+            return Err(PageFault::NotNext { expected, got: later.first_seq });
         }
         let mut joined = self.clone();
         match (&joined.leaves, &later.leaves) {
-            (
-                Leaves::Seeded { seed, .. },
-                Leaves::Seeded {
-                    seed: same,
-                    records,
-                },
-            ) if seed == same => {
+            (Leaves::Seeded { seed, .. }, Leaves::Seeded { seed: same, records }) if seed == same => {
                 for record in records {
                     joined.push(record.clone())?;
                 }
             }
             _ => {
-                return Err(PageFault::OtherSeed {
-                    first_seq: later.first_seq,
-                });
+                return Err(PageFault::OtherSeed { first_seq: later.first_seq });
             }
         }
         *self = joined;
@@ -96,13 +79,8 @@ impl FeedPage {
             return Err(PageFault::NotHere { seq });
         }
         let kept = self.entries().map(|(at, entry)| match entry {
-            _ if at == seq => Leaf::Erased {
-                hash: entry.leaf_hash(at),
-            },
-            Entry::Record { salt, record } => Leaf::Kept {
-                salt,
-                record: record.clone(),
-            },
+            _ if at == seq => Leaf::Erased { hash: entry.leaf_hash(at) },
+            Entry::Record { salt, record } => Leaf::Kept { salt, record: record.clone() },
             Entry::Erased { hash } => Leaf::Erased { hash },
         });
         self.leaves = Leaves::Salted(kept.collect());
@@ -114,17 +92,12 @@ impl FeedPage {
         let seq = seq.max(self.first_seq);
         let skip = usize::try_from(seq.0 - self.first_seq.0).ok()?;
         let leaves = match &self.leaves {
-            Leaves::Seeded { seed, records } => Leaves::Seeded {
-                seed: seed.clone(),
-                records: records.get(skip..)?.to_vec(),
-            },
+            Leaves::Seeded { seed, records } => {
+                Leaves::Seeded { seed: seed.clone(), records: records.get(skip..)?.to_vec() }
+            }
             Leaves::Salted(leaves) => Leaves::Salted(leaves.get(skip..)?.to_vec()),
         };
-        Some(Self {
-            first_seq: seq,
-            leaves,
-        })
-        .filter(|page| page.count() > 0)
+        Some(Self { first_seq: seq, leaves }).filter(|page| page.count() > 0)
     }
 
     /// Where the first record stands.
@@ -155,41 +128,27 @@ impl FeedPage {
     /// Every leaf with its place, in order.
     pub fn entries(&self) -> impl Iterator<Item = (Seq, Entry<'_>)> {
         let (seed, seeded, salted) = self.parts();
-        let seeded = seeded
-            .iter()
-            .enumerate()
-            .filter_map(move |(index, record)| {
-                let salt = seed?.derive_salt(self.first_seq.plus(index));
-                Some(Entry::Record { salt, record })
-            });
+        let seeded = seeded.iter().enumerate().filter_map(move |(index, record)| {
+            let salt = seed?.derive_salt(self.first_seq.plus(index));
+            Some(Entry::Record { salt, record })
+        });
         let salted = salted.iter().map(|leaf| match leaf {
-            Leaf::Kept { salt, record } => Entry::Record {
-                salt: *salt,
-                record,
-            },
+            Leaf::Kept { salt, record } => Entry::Record { salt: *salt, record },
             Leaf::Erased { hash } => Entry::Erased { hash: *hash },
         });
-        seeded
-            .chain(salted)
-            .enumerate()
-            .map(|(index, entry)| (self.first_seq.plus(index), entry))
+        seeded.chain(salted).enumerate().map(|(index, entry)| (self.first_seq.plus(index), entry))
     }
 
     /// The records that are not erased, with their places, in order.
     pub fn records(&self) -> impl Iterator<Item = (Seq, &Record)> {
         let (_, seeded, salted) = self.parts();
-        let records = seeded
-            .iter()
-            .map(Some)
-            .chain(salted.iter().map(Leaf::record));
+        let records = seeded.iter().map(Some).chain(salted.iter().map(Leaf::record));
         let placed = records.enumerate();
         placed.filter_map(|(index, record)| Some((self.first_seq.plus(index), record?)))
     }
 
     fn body_bytes(&self) -> usize {
-        self.records()
-            .map(|(_, record)| record.content.bytes().len())
-            .sum()
+        self.records().map(|(_, record)| record.content.bytes().len()).sum()
     }
 
     /// Both forms side by side, one of them empty.
@@ -267,10 +226,7 @@ pub enum PageFault {
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Leaves {
-    Seeded {
-        seed: PageSeed,
-        records: Vec<Record>,
-    },
+    Seeded { seed: PageSeed, records: Vec<Record> },
     Salted(Vec<Leaf>),
 }
 
@@ -301,18 +257,11 @@ impl TryFrom<PageParts> for FeedPage {
 
     fn try_from(PageParts { first_seq, leaves }: PageParts) -> Result<Self, PageFault> {
         let page = Self { first_seq, leaves };
-        let last_bytes = page
-            .records()
-            .last()
-            .map_or(0, |(_, last)| last.content.bytes().len());
+        let last_bytes = page.records().last().map_or(0, |(_, last)| last.content.bytes().len());
         let fits = page.count() <= PAGE_RECORDS_MAX
             && page.body_bytes() - last_bytes <= PAGE_BYTES_MAX
             && page.next_seq().0 <= FEED_RECORDS_MAX;
-        if fits {
-            Ok(page)
-        } else {
-            Err(PageFault::OverBounds { first_seq })
-        }
+        if fits { Ok(page) } else { Err(PageFault::OverBounds { first_seq }) }
     }
 }
 

@@ -19,9 +19,7 @@ fn page(first: u64, count: u64) -> FeedPage {
 }
 
 fn hashes(page: &FeedPage) -> Vec<(Seq, TreeHash)> {
-    page.entries()
-        .map(|(seq, entry)| (seq, entry.leaf_hash(seq)))
-        .collect()
+    page.entries().map(|(seq, entry)| (seq, entry.leaf_hash(seq))).collect()
 }
 
 #[test]
@@ -36,15 +34,10 @@ fn a_page_closes_by_count_and_by_bytes() {
         heavy.push(record(seq, BODY_BYTES_MAX)).unwrap();
     }
     assert!(heavy.is_closed(), "the third passed {PAGE_BYTES_MAX} bytes");
-    assert_eq!(
-        heavy.push(record(3, 1)),
-        Err(PageFault::Closed { next_seq: Seq(3) })
-    );
+    assert_eq!(heavy.push(record(3, 1)), Err(PageFault::Closed { next_seq: Seq(3) }));
 
     let mut at_end = FeedPage::new(Seq(FEED_RECORDS_MAX), PageSeed([5; 32]));
-    let closed = PageFault::Closed {
-        next_seq: Seq(FEED_RECORDS_MAX),
-    };
+    let closed = PageFault::Closed { next_seq: Seq(FEED_RECORDS_MAX) };
     assert_eq!(at_end.push(record(FEED_RECORDS_MAX, 1)), Err(closed));
 }
 
@@ -60,21 +53,12 @@ fn a_run_cut_out_has_the_same_leaves_and_joins_again() {
     assert_eq!(whole.since(Seq(3)), Some(whole.clone()));
     assert_eq!(whole.since(Seq(41)), None);
     assert_eq!(whole.since(Seq(u64::MAX)), None);
-    let not_next = PageFault::NotNext {
-        expected: Seq(41),
-        got: Seq(37),
-    };
+    let not_next = PageFault::NotNext { expected: Seq(41), got: Seq(37) };
     assert_eq!(held.absorb(&news), Err(not_next));
     let other = FeedPage::new(Seq(41), PageSeed([6; 32]));
-    assert_eq!(
-        held.absorb(&other),
-        Err(PageFault::OtherSeed { first_seq: Seq(41) })
-    );
+    assert_eq!(held.absorb(&other), Err(PageFault::OtherSeed { first_seq: Seq(41) }));
     let too_many = page(41, PAGE_RECORDS_MAX as u64);
-    assert_eq!(
-        held.absorb(&too_many),
-        Err(PageFault::Closed { next_seq: Seq(64) })
-    );
+    assert_eq!(held.absorb(&too_many), Err(PageFault::Closed { next_seq: Seq(64) }));
     assert_eq!(held, whole);
 }
 
@@ -84,10 +68,7 @@ fn erasing_leaves_every_leaf_and_neither_body_nor_seed() {
     let mut erased = whole.clone();
     erased.erase(Seq(34)).unwrap();
     assert_eq!(hashes(&erased), hashes(&whole));
-    assert_eq!(
-        erased.records().map(|(seq, _)| seq.0).collect::<Vec<_>>(),
-        [32, 33, 35]
-    );
+    assert_eq!(erased.records().map(|(seq, _)| seq.0).collect::<Vec<_>>(), [32, 33, 35]);
     assert!(erased.is_closed());
     let bytes = bincode::serialize(&erased).unwrap();
     let (seed, salt) = ([5; 32], PageSeed([5; 32]).derive_salt(Seq(34)));
@@ -97,10 +78,7 @@ fn erasing_leaves_every_leaf_and_neither_body_nor_seed() {
     let once = erased.clone();
     erased.erase(Seq(34)).unwrap();
     assert_eq!(erased, once);
-    assert_eq!(
-        erased.erase(Seq(36)),
-        Err(PageFault::NotHere { seq: Seq(36) })
-    );
+    assert_eq!(erased.erase(Seq(36)), Err(PageFault::NotHere { seq: Seq(36) }));
     assert_eq!(hashes(&erased.since(Seq(34)).unwrap()), hashes(&whole)[2..]);
 }
 
@@ -115,23 +93,11 @@ fn stored_pages_read_back_and_oversized_ones_do_not() {
         assert_eq!(&bincode::deserialize::<FeedPage>(&bytes).unwrap(), page);
     }
     let refused = |first: u64, records: Vec<Record>| {
-        let leaves = Leaves::Seeded {
-            seed: PageSeed([5; 32]),
-            records,
-        };
-        let bytes = bincode::serialize(&FeedPage {
-            first_seq: Seq(first),
-            leaves,
-        })
-        .unwrap();
+        let leaves = Leaves::Seeded { seed: PageSeed([5; 32]), records };
+        let bytes = bincode::serialize(&FeedPage { first_seq: Seq(first), leaves }).unwrap();
         assert!(bincode::deserialize::<FeedPage>(&bytes).is_err());
     };
-    refused(
-        0,
-        (0..=PAGE_RECORDS_MAX as u64)
-            .map(|seq| record(seq, 1))
-            .collect(),
-    );
+    refused(0, (0..=PAGE_RECORDS_MAX as u64).map(|seq| record(seq, 1)).collect());
     refused(0, (0..4).map(|seq| record(seq, BODY_BYTES_MAX)).collect());
     refused(FEED_RECORDS_MAX, vec![record(0, 1)]);
     refused(u64::MAX, vec![record(0, 1)]);

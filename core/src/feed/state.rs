@@ -29,21 +29,13 @@ pub struct FeedState {
 impl FeedState {
     /// Nothing read yet, and no head ever seen: the first one is taken as it is.
     pub fn new(member: MemberId) -> Self {
-        Self {
-            member,
-            mark: None,
-            frontier: Frontier::new(),
-            chains: Chains::default(),
-        }
+        Self { member, mark: None, frontier: Frontier::new(), chains: Chains::default() }
     }
 
     /// Nothing held but the head last verified: its pages are lost or doubted, and all are to be read again. A head
     /// below the mark, or pages that lead to another root there, are refused as before.
     pub fn from_mark(mark: FeedHead) -> Self {
-        Self {
-            mark: Some(mark),
-            ..Self::new(mark.member)
-        }
+        Self { mark: Some(mark), ..Self::new(mark.member) }
     }
 
     /// What is held, from the reader's own store: the head last verified and all pages up to it.
@@ -111,11 +103,7 @@ impl FeedState {
         }
         let computed = next.frontier.root();
         if computed != head.root {
-            return Err(FeedFault::RootMismatch {
-                extent: head.extent,
-                signed: head.root,
-                computed,
-            });
+            return Err(FeedFault::RootMismatch { extent: head.extent, signed: head.root, computed });
         }
         next.mark = Some(*head);
         Ok(next)
@@ -124,44 +112,25 @@ impl FeedState {
     /// Everything that can be said of a head before its records are seen.
     fn check_head(&self, head: &FeedHead) -> Result<(), FeedFault> {
         if head.member != self.member {
-            return Err(FeedFault::WrongMember {
-                expected: self.member,
-                got: head.member,
-            });
+            return Err(FeedFault::WrongMember { expected: self.member, got: head.member });
         }
         if head.extent.size > FEED_RECORDS_MAX {
-            return Err(FeedFault::TooLong {
-                limit: FEED_RECORDS_MAX,
-                got: head.extent.size,
-            });
+            return Err(FeedFault::TooLong { limit: FEED_RECORDS_MAX, got: head.extent.size });
         }
         let Some(mark) = &self.mark else {
             return Ok(());
         };
         if head.extent < mark.extent {
-            return Err(FeedFault::Rollback {
-                have: mark.extent,
-                got: head.extent,
-            });
+            return Err(FeedFault::Rollback { have: mark.extent, got: head.extent });
         }
         if head.extent.epoch != mark.extent.epoch {
-            return Err(FeedFault::EpochChanged {
-                have: mark.extent.epoch,
-                got: head.extent.epoch,
-            });
+            return Err(FeedFault::EpochChanged { have: mark.extent.epoch, got: head.extent.epoch });
         }
         if head.extent == mark.extent && head.root != mark.root {
-            return Err(FeedFault::Fork {
-                extent: mark.extent,
-                have: mark.root,
-                got: head.root,
-            });
+            return Err(FeedFault::Fork { extent: mark.extent, have: mark.root, got: head.root });
         }
         if head.time < mark.time {
-            return Err(FeedFault::TimeWentBack {
-                have: mark.time,
-                got: head.time,
-            });
+            return Err(FeedFault::TimeWentBack { have: mark.time, got: head.time });
         }
         Ok(())
     }
@@ -169,16 +138,10 @@ impl FeedState {
     fn append_page(&mut self, page: &FeedPage, size: u64) -> Result<(), FeedFault> {
         let expected = self.next_seq();
         if page.first_seq() != expected {
-            return Err(FeedFault::Gap {
-                expected,
-                got: page.first_seq(),
-            });
+            return Err(FeedFault::Gap { expected, got: page.first_seq() });
         }
         if page.next_seq().0 > size {
-            return Err(FeedFault::TooLong {
-                limit: size,
-                got: page.next_seq().0,
-            });
+            return Err(FeedFault::TooLong { limit: size, got: page.next_seq().0 });
         }
         for (seq, entry) in page.entries() {
             match entry {
@@ -197,11 +160,7 @@ impl FeedState {
             Some(mark) if mark.extent.size == self.frontier.size() => {
                 let (have, got) = (mark.root, self.frontier.root());
                 let same = have == got;
-                same.then_some(()).ok_or(FeedFault::Fork {
-                    extent: mark.extent,
-                    have,
-                    got,
-                })
+                same.then_some(()).ok_or(FeedFault::Fork { extent: mark.extent, have, got })
             }
             _ => Ok(()),
         }

@@ -18,12 +18,7 @@ struct Ledger {
 
 impl Ledger {
     fn new(seed: u8, count: u64) -> Self {
-        let mut ledger = Self {
-            pages: Vec::new(),
-            frontier: Frontier::new(),
-            seed,
-            now: 1_000,
-        };
+        let mut ledger = Self { pages: Vec::new(), frontier: Frontier::new(), seed, now: 1_000 };
         for _ in 0..count {
             ledger.append_new();
         }
@@ -33,20 +28,14 @@ impl Ledger {
     fn append_new(&mut self) {
         let seq = Seq(self.frontier.size());
         let body = Body::new(vec![0xa0, self.seed]).unwrap();
-        self.append(Record::first(
-            seq,
-            RecordKind::Visit,
-            body,
-            UnixSeconds(self.now),
-        ));
+        self.append(Record::first(seq, RecordKind::Visit, body, UnixSeconds(self.now)));
     }
 
     fn append(&mut self, record: Record) {
         self.now += 1;
         if self.pages.last().is_none_or(FeedPage::is_closed) {
             let seed = PageSeed([self.seed; 32]);
-            self.pages
-                .push(FeedPage::new(Seq(self.frontier.size()), seed));
+            self.pages.push(FeedPage::new(Seq(self.frontier.size()), seed));
         }
         self.pages.last_mut().unwrap().push(record).unwrap();
         let (seq, entry) = self.pages.last().unwrap().entries().last().unwrap();
@@ -59,23 +48,12 @@ impl Ledger {
     }
 
     fn since(&self, seq: Seq) -> Vec<FeedPage> {
-        self.pages
-            .iter()
-            .filter_map(|page| page.since(seq))
-            .collect()
+        self.pages.iter().filter_map(|page| page.since(seq)).collect()
     }
 
     fn head(&self) -> FeedHead {
-        let extent = Extent {
-            epoch: Epoch(1),
-            size: self.frontier.size(),
-        };
-        FeedHead {
-            member: MEMBER,
-            extent,
-            root: self.frontier.root(),
-            time: UnixSeconds(self.now),
-        }
+        let extent = Extent { epoch: Epoch(1), size: self.frontier.size() };
+        FeedHead { member: MEMBER, extent, root: self.frontier.root(), time: UnixSeconds(self.now) }
     }
 }
 
@@ -83,16 +61,11 @@ impl Ledger {
 fn signed(head: FeedHead) -> Verified<FeedHead> {
     let key = SecretKey::from_seed(&[9; 32]);
     let sealed = Unsigned::new(head, key.public_key().key_id()).sign(&key);
-    Signed::decode(sealed.bytes())
-        .unwrap()
-        .verify(&key.public_key())
-        .unwrap()
+    Signed::decode(sealed.bytes()).unwrap().verify(&key.public_key()).unwrap()
 }
 
 fn synced(ledger: &Ledger) -> FeedState {
-    FeedState::new(MEMBER)
-        .extend(&ledger.pages, &signed(ledger.head()))
-        .unwrap()
+    FeedState::new(MEMBER).extend(&ledger.pages, &signed(ledger.head())).unwrap()
 }
 
 fn refused(state: &FeedState, pages: &[FeedPage], head: FeedHead) -> FeedFault {
@@ -103,10 +76,7 @@ fn refused(state: &FeedState, pages: &[FeedPage], head: FeedHead) -> FeedFault {
 fn first_sync_then_news_then_nothing_new() {
     let mut ledger = Ledger::new(1, 70);
     let phone = synced(&ledger);
-    assert_eq!(
-        (phone.next_seq(), phone.mark()),
-        (Seq(70), Some(&ledger.head()))
-    );
+    assert_eq!((phone.next_seq(), phone.mark()), (Seq(70), Some(&ledger.head())));
 
     for _ in 0..40 {
         ledger.append_new();
@@ -121,10 +91,7 @@ fn first_sync_then_news_then_nothing_new() {
     ledger.now += 100;
     let phone = phone.extend(&[], &signed(ledger.head())).unwrap();
     assert_eq!(phone.mark().unwrap().time, UnixSeconds(ledger.now));
-    assert_eq!(
-        FeedState::from_store(ledger.head(), &ledger.pages),
-        Ok(phone)
-    );
+    assert_eq!(FeedState::from_store(ledger.head(), &ledger.pages), Ok(phone));
 }
 
 #[test]
@@ -137,44 +104,21 @@ fn an_empty_feed_has_a_head_too() {
 fn pages_that_do_not_join_are_refused() {
     let ledger = Ledger::new(1, 70);
     let phone = FeedState::new(MEMBER);
-    let [first, second, third] = &ledger.pages[..] else {
-        panic!("three pages")
-    };
+    let [first, second, third] = &ledger.pages[..] else { panic!("three pages") };
     let head = ledger.head();
-    let gap = FeedFault::Gap {
-        expected: Seq(32),
-        got: Seq(64),
-    };
+    let gap = FeedFault::Gap { expected: Seq(32), got: Seq(64) };
     assert_eq!(refused(&phone, &[first.clone(), third.clone()], head), gap);
-    let again = FeedFault::Gap {
-        expected: Seq(32),
-        got: Seq(0),
-    };
-    assert_eq!(
-        refused(&phone, &[first.clone(), first.clone()], head),
-        again
-    );
-    let short = FeedFault::Short {
-        wanted: 70,
-        got: 64,
-    };
-    assert_eq!(
-        refused(&phone, &[first.clone(), second.clone()], head),
-        short
-    );
+    let again = FeedFault::Gap { expected: Seq(32), got: Seq(0) };
+    assert_eq!(refused(&phone, &[first.clone(), first.clone()], head), again);
+    let short = FeedFault::Short { wanted: 70, got: 64 };
+    assert_eq!(refused(&phone, &[first.clone(), second.clone()], head), short);
 
     let mut longer = ledger.clone();
     longer.append_new();
-    assert_eq!(
-        refused(&phone, &longer.pages, head),
-        FeedFault::TooLong { limit: 70, got: 71 }
-    );
+    assert_eq!(refused(&phone, &longer.pages, head), FeedFault::TooLong { limit: 70, got: 71 });
     let mut beyond = head;
     beyond.extent.size = FEED_RECORDS_MAX + 1;
-    let too_long = FeedFault::TooLong {
-        limit: FEED_RECORDS_MAX,
-        got: FEED_RECORDS_MAX + 1,
-    };
+    let too_long = FeedFault::TooLong { limit: FEED_RECORDS_MAX, got: FEED_RECORDS_MAX + 1 };
     assert_eq!(refused(&phone, &[], beyond), too_long);
 }
 
@@ -185,21 +129,12 @@ fn a_server_restored_from_an_older_backup_is_a_rollback() {
     ledger.append_new();
     let phone = synced(&ledger);
     let (have, got) = (ledger.head().extent, older.head().extent);
-    assert_eq!(
-        refused(&phone, &[], older.head()),
-        FeedFault::Rollback { have, got }
-    );
+    assert_eq!(refused(&phone, &[], older.head()), FeedFault::Rollback { have, got });
 
     let mut earlier_epoch = ledger.head();
-    earlier_epoch.extent = Extent {
-        epoch: Epoch(0),
-        size: 100,
-    };
+    earlier_epoch.extent = Extent { epoch: Epoch(0), size: 100 };
     let got = earlier_epoch.extent;
-    assert_eq!(
-        refused(&phone, &[], earlier_epoch),
-        FeedFault::Rollback { have, got }
-    );
+    assert_eq!(refused(&phone, &[], earlier_epoch), FeedFault::Rollback { have, got });
 }
 
 #[test]
@@ -207,11 +142,7 @@ fn two_roots_at_one_size_are_a_fork() {
     let (ledger, other) = (Ledger::new(1, 8), Ledger::new(2, 8));
     let phone = synced(&ledger);
     let (have, got) = (ledger.head(), other.head());
-    let fork = FeedFault::Fork {
-        extent: have.extent,
-        have: have.root,
-        got: got.root,
-    };
+    let fork = FeedFault::Fork { extent: have.extent, have: have.root, got: got.root };
     assert_eq!(refused(&phone, &[], got), fork);
 }
 
@@ -223,19 +154,12 @@ fn a_fork_below_the_mark_shows_when_everything_is_read_again() {
     other.append_new();
     let news = other.since(phone.next_seq());
     let mismatch = refused(&phone, &news, other.head());
-    assert!(
-        matches!(mismatch, FeedFault::RootMismatch { .. }),
-        "{mismatch:?}"
-    );
+    assert!(matches!(mismatch, FeedFault::RootMismatch { .. }), "{mismatch:?}");
 
     let mark = *phone.mark().unwrap();
     let restarted = FeedState::from_mark(mark);
     assert_eq!(restarted.next_seq(), Seq(0));
-    let fork = FeedFault::Fork {
-        extent: mark.extent,
-        have: mark.root,
-        got,
-    };
+    let fork = FeedFault::Fork { extent: mark.extent, have: mark.root, got };
     assert_eq!(refused(&restarted, &other.pages, other.head()), fork);
 }
 
@@ -245,15 +169,9 @@ fn a_lost_cache_is_read_again_and_the_mark_still_counts() {
     let older = ledger.clone();
     ledger.append_new();
     let restarted = FeedState::from_mark(ledger.head());
-    let rollback = FeedFault::Rollback {
-        have: ledger.head().extent,
-        got: older.head().extent,
-    };
+    let rollback = FeedFault::Rollback { have: ledger.head().extent, got: older.head().extent };
     assert_eq!(refused(&restarted, &older.pages, older.head()), rollback);
-    assert_eq!(
-        restarted.extend(&ledger.pages, &signed(ledger.head())),
-        Ok(synced(&ledger))
-    );
+    assert_eq!(restarted.extend(&ledger.pages, &signed(ledger.head())), Ok(synced(&ledger)));
 }
 
 #[test]
@@ -275,18 +193,14 @@ fn a_changed_record_does_not_have_the_signed_root() {
     for at in [0, 17, 31] {
         change(at, |record| record.kind = RecordKind::Notice);
         change(at, |record| record.time = UnixSeconds(1));
-        change(at, |record| {
-            record.content = Ledger::new(2, 1).record(0).content
-        });
+        change(at, |record| record.content = Ledger::new(2, 1).record(0).content);
     }
 }
 
 #[test]
 fn erased_records_leave_the_root_as_it_was_signed() {
     let mut ledger = Ledger::new(1, 40);
-    let corrected = ledger
-        .record(2)
-        .corrected(Body::new(vec![0xa1]).unwrap(), UnixSeconds(7));
+    let corrected = ledger.record(2).corrected(Body::new(vec![0xa1]).unwrap(), UnixSeconds(7));
     ledger.append(corrected);
     ledger.pages[0].erase(Seq(2)).unwrap();
     assert_eq!(synced(&ledger).frontier(), &ledger.frontier);
@@ -296,32 +210,17 @@ fn erased_records_leave_the_root_as_it_was_signed() {
 fn other_members_epochs_and_earlier_heads_are_refused() {
     let ledger = Ledger::new(1, 8);
     let (phone, head) = (synced(&ledger), ledger.head());
-    let other = FeedHead {
-        member: MemberId([2; 16]),
-        ..head
-    };
-    let wrong = FeedFault::WrongMember {
-        expected: MEMBER,
-        got: other.member,
-    };
+    let other = FeedHead { member: MemberId([2; 16]), ..head };
+    let wrong = FeedFault::WrongMember { expected: MEMBER, got: other.member };
     assert_eq!(refused(&phone, &[], other), wrong);
 
     let mut next_epoch = head;
     next_epoch.extent.epoch = Epoch(2);
-    let changed = FeedFault::EpochChanged {
-        have: Epoch(1),
-        got: Epoch(2),
-    };
+    let changed = FeedFault::EpochChanged { have: Epoch(1), got: Epoch(2) };
     assert_eq!(refused(&phone, &[], next_epoch), changed);
 
-    let earlier = FeedHead {
-        time: UnixSeconds(head.time.0 - 1),
-        ..head
-    };
-    let back = FeedFault::TimeWentBack {
-        have: head.time,
-        got: earlier.time,
-    };
+    let earlier = FeedHead { time: UnixSeconds(head.time.0 - 1), ..head };
+    let back = FeedFault::TimeWentBack { have: head.time, got: earlier.time };
     assert_eq!(refused(&phone, &[], earlier), back);
 }
 
@@ -329,18 +228,9 @@ fn other_members_epochs_and_earlier_heads_are_refused() {
 fn revisions_of_nothing_are_refused_though_signed() {
     let mut ledger = Ledger::new(1, 2);
     let phone = synced(&ledger);
-    let foreign = Record {
-        first_seq: Seq(9),
-        ..ledger.record(0).retracted(UnixSeconds(3))
-    };
+    let foreign = Record { first_seq: Seq(9), ..ledger.record(0).retracted(UnixSeconds(3)) };
     ledger.append(foreign);
-    let fault = ChainFault::UnknownRecord {
-        seq: Seq(2),
-        first_seq: Seq(9),
-    };
+    let fault = ChainFault::UnknownRecord { seq: Seq(2), first_seq: Seq(9) };
     let news = ledger.since(phone.next_seq());
-    assert_eq!(
-        refused(&phone, &news, ledger.head()),
-        FeedFault::Chain(fault)
-    );
+    assert_eq!(refused(&phone, &news, ledger.head()), FeedFault::Chain(fault));
 }

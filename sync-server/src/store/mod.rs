@@ -27,10 +27,7 @@ use crate::exit::{Exit, Failure};
 /// The server's store.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// The member's newest head; `None` before the first record.
-    fn head(
-        &self,
-        member: MemberId,
-    ) -> impl Future<Output = Result<Option<StoredHead>, StoreFault>> + Send;
+    fn head(&self, member: MemberId) -> impl Future<Output = Result<Option<StoredHead>, StoreFault>> + Send;
 
     /// The member's pages from number `from` on, in order, at most `pages_max`.
     fn read(
@@ -41,8 +38,7 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     ) -> impl Future<Output = Result<Vec<StoredPage>, StoreFault>> + Send;
 
     /// One document.
-    fn doc_get(&self, key: &DocKey)
-    -> impl Future<Output = Result<Option<Doc>, StoreFault>> + Send;
+    fn doc_get(&self, key: &DocKey) -> impl Future<Output = Result<Option<Doc>, StoreFault>> + Send;
 
     /// Documents of a kind whose id is greater than `after`, ascending, at most `docs_max`.
     fn doc_scan(
@@ -167,10 +163,7 @@ pub struct DocKey {
 impl DocKey {
     /// The document of this kind and id.
     pub fn new(kind: DocKind, id: impl Into<Vec<u8>>) -> Self {
-        Self {
-            kind,
-            id: id.into(),
-        }
+        Self { kind, id: id.into() }
     }
 }
 
@@ -191,12 +184,7 @@ pub struct Doc {
 
 impl fmt::Debug for Doc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Doc(revision {}, {} bytes)",
-            self.revision,
-            self.bytes.len()
-        )
+        write!(f, "Doc(revision {}, {} bytes)", self.revision, self.bytes.len())
     }
 }
 
