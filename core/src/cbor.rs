@@ -110,9 +110,10 @@ fn check_item(bytes: &[u8], depth: usize) -> Result<&[u8], DecodeError> {
         5 => check_entries(rest, argument, depth),
         // A tag names a whole COSE structure, and nothing inside one has any.
         6 if depth == CBOR_DEPTH_MAX - 1 => check_item(rest, depth),
+        6 => Err(DecodeError::Malformed("a tag inside")),
         // false, true, null
         7 if (20..=22).contains(&argument) && bytes.first() == Some(&(0xe0 | argument as u8)) => Ok(rest),
-        _ => Err(DecodeError::Malformed("simple value, float or tag")),
+        _ => Err(DecodeError::Malformed("simple value or float")),
     }
 }
 
