@@ -68,3 +68,17 @@ fn options(limit: usize) -> impl Options {
         .with_limit(limit as u64)
         .reject_trailing_bytes()
 }
+
+/// For tests of types that travel inside others: their bytes without a schema number.
+#[cfg(test)]
+pub(crate) mod bare {
+    use super::*;
+
+    pub(crate) fn encode(value: &impl Serialize) -> Vec<u8> {
+        options(usize::MAX).serialize(value).unwrap()
+    }
+
+    pub(crate) fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, CodecError> {
+        options(usize::MAX).deserialize(bytes).map_err(|_| CodecError::Malformed)
+    }
+}

@@ -1,6 +1,7 @@
 //! Pages closing, cut, joined, erased and read back.
 
 use super::*;
+use crate::codec::bare;
 use crate::limits::BODY_BYTES_MAX;
 use crate::record::{Body, RecordKind};
 use crate::time::UnixSeconds;
@@ -70,7 +71,7 @@ fn erasing_leaves_every_leaf_and_neither_body_nor_seed() {
     assert_eq!(hashes(&erased), hashes(&whole));
     assert_eq!(erased.records().map(|(seq, _)| seq.0).collect::<Vec<_>>(), [32, 33, 35]);
     assert!(erased.is_closed());
-    let bytes = bincode::serialize(&erased).unwrap();
+    let bytes = bare::encode(&erased);
     let (seed, salt) = ([5; 32], PageSeed([5; 32]).derive_salt(Seq(34)));
     for gone in [seed.as_slice(), &salt.0, &[34; 10]] {
         assert!(!bytes.windows(gone.len()).any(|window| window == gone));
@@ -89,13 +90,13 @@ fn stored_pages_read_back_and_oversized_ones_do_not() {
     erased.erase(Seq(33)).unwrap();
     let full = page(0, PAGE_RECORDS_MAX as u64);
     for page in [&whole, &erased, &full] {
-        let bytes = bincode::serialize(page).unwrap();
-        assert_eq!(&bincode::deserialize::<FeedPage>(&bytes).unwrap(), page);
+        let bytes = bare::encode(page);
+        assert_eq!(&bare::decode::<FeedPage>(&bytes).unwrap(), page);
     }
     let refused = |first: u64, records: Vec<Record>| {
         let leaves = Leaves::Seeded { seed: PageSeed([5; 32]), records };
-        let bytes = bincode::serialize(&FeedPage { first_seq: Seq(first), leaves }).unwrap();
-        assert!(bincode::deserialize::<FeedPage>(&bytes).is_err());
+        let bytes = bare::encode(&FeedPage { first_seq: Seq(first), leaves });
+        assert!(bare::decode::<FeedPage>(&bytes).is_err());
     };
     refused(0, (0..=PAGE_RECORDS_MAX as u64).map(|seq| record(seq, 1)).collect());
     refused(0, (0..4).map(|seq| record(seq, BODY_BYTES_MAX)).collect());
