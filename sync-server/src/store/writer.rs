@@ -46,7 +46,6 @@ impl Writer {
             waiting = left;
             let shards: Vec<Shard> = group.shards.iter().copied().collect();
             if let Err(fault) = self.view.commit_group(group) {
-                // Whoever waits in the channel is told by its end.
                 for (answer, _) in answers {
                     let _ = answer.send(Err(fault.clone()));
                 }
@@ -182,6 +181,12 @@ impl Drop for Writer {
     /// Nothing is written any more, whatever the reason; a reader must not take that for a quiet store.
     fn drop(&mut self) {
         self.view.close();
+        // Taken one by one until the channel says that it is empty: a commit handed over just now would stay in a channel
+        // that is only dropped, and its caller would wait for ever.
+        self.requests.close();
+        while let Some(request) = self.requests.blocking_recv() {
+            let _ = request.answer.send(Err(StoreFault::Closed));
+        }
     }
 }
 

@@ -119,6 +119,25 @@ async fn after_a_failed_commit_everybody_is_told_and_nothing_is_answered() {
     assert!(matches!(store.tail_end(Shard(7)).await, Err(StoreFault::Closed)));
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whoever_comes_while_a_store_closes_is_told_too() {
+    // A commit that is handed over while the writer gives up: the window is narrow, hence the number.
+    for _ in 0..2_000 {
+        let disk = Disk::new();
+        disk.fails.store(true, Ordering::SeqCst);
+        let store = Arc::new(EmbeddedStore::over(disk, OPTIONS).unwrap());
+        let commit = |writer: u64| {
+            let store = Arc::clone(&store);
+            let id = writer.to_string();
+            tokio::spawn(async move { store.commit(docs([set(&id, Expected::Absent, b"")])).await })
+        };
+        for task in (0..8).map(commit).collect::<Vec<_>>() {
+            let answer = tokio::time::timeout(PATIENCE, task).await.expect("an answer");
+            answer.unwrap().unwrap_err();
+        }
+    }
+}
+
 /// How long one thread waits for another before the test fails.
 const PATIENCE: Duration = Duration::from_secs(60);
 
