@@ -37,5 +37,5 @@ pub use keys::{DeviceKeys, KeyError, KeyFiles, Missing, PresentationKeys, Transp
 pub use present::{LIVE_CODE_LIFE, PreparedPresentation};
 pub use qr::{QUIET_MODULES, QrError, QrLevel, QrMatrix};
 pub use terminal::{Enrolment, Terminal, TerminalStatus};
-pub use view::{BindingView, CardState, CardView, MemberStatus, WalletStatus};
+pub use view::{BindingView, CardState, CardView, ForkEvidence, MemberStatus, WalletStatus};
 pub use wallet::{Activation, Wallet};

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use bhyt_core::codec::{self, CodecError, Schema};
 use bhyt_core::feed::{FeedHead, FeedPage};
 use bhyt_core::ids::FacilityCode;
-use bhyt_core::limits::{CARD_BYTES_MAX, TRUST_BYTES_MAX, VALUE_BYTES_MAX};
+use bhyt_core::limits::{CARD_BYTES_MAX, HEAD_BYTES_MAX, TRUST_BYTES_MAX, VALUE_BYTES_MAX};
 use bhyt_core::marks::Marks;
 use bhyt_core::replay::SeenProof;
 use bhyt_core::seal::SEAL_BYTES;
@@ -32,6 +32,21 @@ pub(crate) struct StoredMember {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredMark {
     pub(crate) head: FeedHead,
+}
+
+/// Own: the signed bytes of that head, for when another is signed that cannot stand beside it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredHead {
+    pub(crate) signed: Vec<u8>,
+}
+
+/// Own: the first head that parted from the one held, and both as signed. `held` is absent where the mark is older than
+/// [`StoredHead`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredFork {
+    pub(crate) time: UnixSeconds,
+    pub(crate) disputed: Vec<u8>,
+    pub(crate) held: Option<Vec<u8>>,
 }
 
 /// Cache, sealed: how far the pages go, in one commit with the last of them.
@@ -129,6 +144,8 @@ schema! {
     StoredSeenCard = 111, CARD_BYTES_MAX + SEAL_BYTES + 32;
     StoredLength = 112, 8;
     StoredSeenKey = 113, 128;
+    StoredHead = 114, HEAD_BYTES_MAX + 16;
+    StoredFork = 115, 2 * HEAD_BYTES_MAX + 32;
 }
 
 /// Why a stored value cannot be used.
@@ -256,6 +273,16 @@ mod tests {
             hex(&codec::encode(&progress).unwrap()),
             "6a0001010000000000000001feffffffffffffff0107000000"
         );
+        let head = codec::encode(&StoredHead { signed: vec![7; 2] }).unwrap();
+        assert_eq!(hex(&head), "720002000000000000000707");
+        let fork = StoredFork { time: UnixSeconds(3), disputed: vec![8], held: Some(vec![9]) };
+        assert_eq!(
+            hex(&codec::encode(&fork).unwrap()),
+            "7300030000000000000001000000000000000801010000000000000009"
+        );
+        let longest = vec![0; HEAD_BYTES_MAX];
+        let fork = StoredFork { disputed: longest.clone(), held: Some(longest), ..fork };
+        assert!(codec::encode(&fork).is_ok());
         let server = StoredServer { address: "h:1".to_owned() };
         assert_eq!(hex(&codec::encode(&server).unwrap()), "64000300000000000000683a31");
     }

@@ -128,6 +128,18 @@ pub struct MemberStatus {
     pub updated_at: Option<UnixSeconds>,
     /// Cards that can be shown.
     pub cards: usize,
+    /// When the server signed a feed of this member that cannot stand beside the one held; `None` is as it should be.
+    /// Stays when later syncs go through: [`crate::Wallet::fork_evidence`] is for the agency and the public.
+    pub forked_at: Option<UnixSeconds>,
+}
+
+/// What proves that a server signed two feeds of one member: signed heads (COSE_Sign1 over `bhyt/head/v1`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForkEvidence {
+    /// The one that this phone had verified; `None` when a program that did not keep it had.
+    pub held: Option<Vec<u8>>,
+    /// The first that parted from it.
+    pub disputed: Vec<u8>,
 }
 
 /// A card with the bytes that are shown of it.
@@ -169,6 +181,7 @@ pub(crate) fn wallet_status(held: &Held, now: UnixSeconds) -> WalletStatus {
         records: held.cached.feed.mark().map_or(0, |head| head.extent.size),
         updated_at: held.cached.feed.mark().map(|head| head.time),
         cards: trust.map_or(0, |trust| shown_cards(held, trust, now).len()),
+        forked_at: held.fork.as_ref().map(|fork| fork.time),
     };
     WalletStatus {
         server: held.server.clone(),

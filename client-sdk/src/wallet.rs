@@ -14,7 +14,7 @@ use crate::error::SdkError;
 use crate::events::{EventListener, NoListener};
 use crate::host::Host;
 use crate::present::{PreparedPresentation, without_proof};
-use crate::view::{CardView, ShownCard, WalletStatus, shown_cards, wallet_status};
+use crate::view::{CardView, ForkEvidence, ShownCard, WalletStatus, shown_cards, wallet_status};
 use crate::wallet_store::WalletStore;
 use crate::watching::Watching;
 
@@ -150,6 +150,13 @@ impl Wallet {
     /// How up to date this phone is.
     pub fn status(&self) -> WalletStatus {
         wallet_status(&self.engine.side.held(), self.engine.clock.now())
+    }
+
+    /// The two signed heads, when the server was seen to sign two feeds of a member; see [`crate::MemberStatus`].
+    pub fn fork_evidence(&self, member: MemberId) -> Option<ForkEvidence> {
+        let held = self.engine.side.held();
+        let fork = held.members.get(&member)?.fork.clone()?;
+        Some(ForkEvidence { held: fork.held, disputed: fork.disputed })
     }
 
     /// The text of a live code for the first card that this device holds: card and a proof of now. Made anew every

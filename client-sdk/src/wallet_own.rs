@@ -1,5 +1,5 @@
-//! The phone's own store: the trust bundle, the server, the members with their wrapped keys, and how far each feed was
-//! ever verified. Small, journaled, irreplaceable.
+//! The phone's own store: the trust bundle, the server, the members with their wrapped keys, how far each feed was ever
+//! verified, and the proof where a server signed two feeds. Small, journaled, irreplaceable.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,7 +14,10 @@ use bhyt_core::trust::{self, TrustBundle};
 use bhyt_platform::kv::{Batch, Kv};
 
 use crate::error::SdkError;
-use crate::stored::{StoredError, StoredMark, StoredMember, StoredServer, put, put_long, read, read_long};
+use crate::stored::{
+    StoredError, StoredFork, StoredHead, StoredMark, StoredMember, StoredServer, put, put_long, read,
+    read_long,
+};
 use crate::vault::Vault;
 
 /// What the own store holds, read at opening and kept in step with it.
@@ -29,6 +32,7 @@ pub(crate) struct WalletOwn {
 pub(crate) struct OwnMember {
     pub(crate) key: SealKey,
     pub(crate) mark: Option<FeedHead>,
+    pub(crate) fork: Option<StoredFork>,
 }
 
 impl WalletOwn {
@@ -61,11 +65,13 @@ impl WalletOwn {
         Ok(key)
     }
 
-    /// Removes a member's key and mark: what the cache still holds can no longer be read.
+    /// Removes a member's key, mark and evidence: what the cache still holds can no longer be read.
     pub(crate) fn remove_member(&self, member: MemberId) -> Result<(), SdkError> {
         let mut batch = Batch::new();
         batch.delete(&member_key(member))?;
         batch.delete(&mark_key(member))?;
+        batch.delete(&head_key(member))?;
+        batch.delete(&fork_key(member))?;
         Ok(self.store.commit(batch)?)
     }
 
@@ -77,10 +83,30 @@ impl WalletOwn {
     }
 
     /// Keeps a head as the furthest verified. Comes before anything that relies on it.
-    pub(crate) fn keep_mark(&self, head: &FeedHead) -> Result<(), SdkError> {
+    pub(crate) fn keep_mark(&self, head: &Verified<FeedHead>) -> Result<(), SdkError> {
+        let (mark, signed) = (*head.claims(), head.bytes().to_vec());
         let mut batch = Batch::new();
-        put(&mut batch, &mark_key(head.member), &StoredMark { head: *head })?;
+        put(&mut batch, &mark_key(mark.member), &StoredMark { head: mark })?;
+        put(&mut batch, &head_key(mark.member), &StoredHead { signed })?;
         Ok(self.store.commit(batch)?)
+    }
+
+    /// Keeps a head that parts from the mark, and the mark's own beside it.
+    pub(crate) fn keep_fork(
+        &self,
+        member: MemberId,
+        disputed: &Verified<FeedHead>,
+    ) -> Result<StoredFork, SdkError> {
+        let held = read::<StoredHead>(self.store.as_ref(), &head_key(member))?;
+        let fork = StoredFork {
+            time: disputed.claims().time,
+            disputed: disputed.bytes().to_vec(),
+            held: held.map(|held| held.signed),
+        };
+        let mut batch = Batch::new();
+        put(&mut batch, &fork_key(member), &fork)?;
+        self.store.commit(batch)?;
+        Ok(fork)
     }
 
     /// The members of this phone.
@@ -92,7 +118,8 @@ impl WalletOwn {
             let held = bhyt_core::codec::decode(&bytes).map_err(StoredError::from)?;
             let key = self.open_key(&place, &held)?;
             let mark = read::<StoredMark>(self.store.as_ref(), &mark_key(id))?;
-            members.insert(id, OwnMember { key, mark: mark.map(|mark| mark.head) });
+            let fork = read::<StoredFork>(self.store.as_ref(), &fork_key(id))?;
+            members.insert(id, OwnMember { key, mark: mark.map(|mark| mark.head), fork });
         }
         Ok(members)
     }
@@ -125,6 +152,14 @@ fn member_key(member: MemberId) -> Vec<u8> {
 
 fn mark_key(member: MemberId) -> Vec<u8> {
     [b"m", member.0.as_slice()].concat()
+}
+
+fn head_key(member: MemberId) -> Vec<u8> {
+    [b"h", member.0.as_slice()].concat()
+}
+
+fn fork_key(member: MemberId) -> Vec<u8> {
+    [b"f", member.0.as_slice()].concat()
 }
 
 const MEMBER_TAG: u8 = b'k';

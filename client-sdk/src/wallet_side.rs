@@ -45,14 +45,10 @@ impl Side for WalletStore {
             report.received += feed.pages.iter().map(|page| page.count() as u64).sum::<u64>();
             listener.on_event(Event::Progress { received: report.received, total: None });
         }
-        let effects = session.handle(reply).map_err(|fault| match fault {
-            // Read again from the beginning: either the records here are damaged, or a fork shows itself as one.
-            SyncFault::Feed { member, fault: FeedFault::RootMismatch { .. } } => {
-                self.reread(member);
-                Broken::AskAgain(fault.into())
-            }
-            fault => Broken::Error(fault.into()),
-        })?;
+        let effects = match session.handle(reply) {
+            Ok(effects) => effects,
+            Err(fault) => return Err(self.put_right(session, fault)?),
+        };
         for effect in effects {
             let Some(change) = self.apply(effect)? else { continue };
             report.changes += 1;
@@ -77,6 +73,35 @@ impl Side for WalletStore {
 
     fn keep_progress(&self, progress: StoredProgress) -> Result<(), SdkError> {
         self.put_progress(progress)
+    }
+}
+
+impl WalletStore {
+    /// Records that do not lead to their head are read again from the beginning, once: either those here are damaged, or
+    /// a fork shows itself as one. Of a fork both heads are kept; what is shown stays as it was.
+    fn put_right(&self, session: &WalletSession, fault: SyncFault) -> Result<Broken, SdkError> {
+        let SyncFault::Feed { member, fault: why } = &fault else {
+            return Ok(Broken::Error(fault.into()));
+        };
+        match why {
+            FeedFault::Short { .. }
+            | FeedFault::TooLong { .. }
+            | FeedFault::RootMismatch { .. }
+            | FeedFault::Chain(_)
+            | FeedFault::Frontier(_)
+                if self.reread(*member) =>
+            {
+                return Ok(Broken::AskAgain(fault.into()));
+            }
+            FeedFault::Fork { .. } => {
+                if let Some(disputed) = session.disputed() {
+                    self.keep_fork(*member, disputed)?;
+                }
+            }
+            // A gap is a push that was missed, and asked for from where the phone is; the others speak of the head alone.
+            _ => {}
+        }
+        Ok(Broken::Error(fault.into()))
     }
 }
 

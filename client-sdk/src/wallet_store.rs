@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bhyt_core::cose::Verified;
-use bhyt_core::feed::FeedPage;
+use bhyt_core::feed::{FeedHead, FeedPage};
 use bhyt_core::ids::MemberId;
 use bhyt_core::keys::PublicKey;
 use bhyt_core::limits::WALLET_MEMBERS_MAX;
@@ -21,7 +21,7 @@ use bhyt_core::trust::TrustBundle;
 use bhyt_platform::kv::Kv;
 
 use crate::error::SdkError;
-use crate::stored::{StoredError, StoredProgress};
+use crate::stored::{StoredError, StoredFork, StoredProgress};
 use crate::vault::Vault;
 use crate::wallet_cache::{CachedMember, WalletCache};
 use crate::wallet_own::{OwnMember, WalletOwn};
@@ -48,6 +48,8 @@ pub(crate) struct Held {
 pub(crate) struct HeldMember {
     key: SealKey,
     pub(crate) cached: CachedMember,
+    /// The first fork of this feed that was seen.
+    pub(crate) fork: Option<StoredFork>,
 }
 
 /// What an effect changed, for whoever watches.
@@ -70,7 +72,7 @@ impl WalletStore {
         let mut members = BTreeMap::new();
         for (id, member) in owned {
             let cached = load_member(&cache, id, &member)?;
-            members.insert(id, HeldMember { key: member.key, cached });
+            members.insert(id, HeldMember { key: member.key, cached, fork: member.fork });
         }
         let progress = match cache.progress() {
             Ok(progress) => progress,
@@ -120,7 +122,7 @@ impl WalletStore {
         held.trust = Some(trust.clone());
         held.server = Some(server.to_owned());
         let cached = CachedMember::empty(member, None);
-        held.members.entry(member).or_insert(HeldMember { key, cached });
+        held.members.entry(member).or_insert(HeldMember { key, cached, fork: None });
         Ok(())
     }
 
@@ -161,13 +163,30 @@ impl WalletStore {
     }
 
     /// Forgets the feed of a member whose records do not follow on: all of it is read again up to the mark and beyond,
-    /// and shown as it was meanwhile.
-    pub(crate) fn reread(&self, member: MemberId) {
-        if let Some(held) = self.held_mut().members.get_mut(&member)
-            && let Some(mark) = held.cached.feed.mark().copied()
-        {
-            held.cached = held.cached.clone().reread_from(mark);
+    /// and shown as it was meanwhile. Whether there was anything to forget: if not, the server was asked for all already.
+    pub(crate) fn reread(&self, member: MemberId) -> bool {
+        let mut held = self.held_mut();
+        let Some(held) = held.members.get_mut(&member) else { return false };
+        let Some(mark) = held.cached.feed.mark().copied() else { return false };
+        if held.cached.feed.next_seq() == Seq(0) {
+            return false;
         }
+        held.cached = held.cached.clone().reread_from(mark);
+        true
+    }
+
+    /// Keeps the proof that the server signed two feeds of a member: `disputed`, and the head held. The first pair stays.
+    pub(crate) fn keep_fork(&self, member: MemberId, disputed: &Verified<FeedHead>) -> Result<(), SdkError> {
+        let kept = self.held().members.get(&member).is_none_or(|held| held.fork.is_some());
+        if kept {
+            return Ok(());
+        }
+        let fork = self.own.keep_fork(member, disputed)?;
+        tracing::error!(%member, "the server has signed two feeds of one member; both heads are kept");
+        if let Some(held) = self.held_mut().members.get_mut(&member) {
+            held.fork = Some(fork);
+        }
+        Ok(())
     }
 
     /// The mark in the own store comes first: from then on no older head is taken, whatever becomes of the cache.
@@ -180,7 +199,7 @@ impl WalletStore {
             return Ok(None);
         }
         if held.cached.feed.mark() != Some(head) {
-            self.own.keep_mark(head)?;
+            self.own.keep_mark(&update.head)?;
         }
         let cached = self.cache.commit_update(&held.key, &held.cached, update)?;
         if let Some(held) = self.held_mut().members.get_mut(&update.member) {

@@ -9,7 +9,8 @@ use std::fs;
 use std::sync::{Arc, Mutex};
 
 use bhyt_core::card_record::CardStanding;
-use bhyt_core::feed::{Extent, FeedFault};
+use bhyt_core::cose::Signed;
+use bhyt_core::feed::{Extent, FeedFault, FeedHead};
 use bhyt_core::keys::SecretKey;
 use bhyt_core::presentation::{Challenge, Presentation};
 use bhyt_core::sync::messages::{Reply, Request};
@@ -203,6 +204,82 @@ async fn a_lost_cache_is_fetched_again_and_a_server_that_went_back_is_noticed() 
     };
     let size = |extent: &Extent| extent.size;
     assert_eq!((size(have), size(got)), (501, 400));
+}
+
+/// The sizes that the phone said it held, of every request since the one numbered `from`.
+fn sizes_asked(server: &Server, from: usize) -> Vec<u64> {
+    let size = |request: &Request| match request {
+        Request::SyncWallet(sync) => sync.members[0].extent.size,
+        other => panic!("{other:?}"),
+    };
+    server.state().asked[from..].iter().map(size).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn records_that_do_not_lead_to_their_head_are_read_again_once() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(today()));
+    let (wallet, server) = activated(&folder, &clock).await;
+    let asked = server.state().asked.len();
+    server.state().add_visits(40);
+    server.state().feeds_cut = 1;
+    wallet.sync().await.unwrap();
+    assert_eq!(sizes_asked(&server, asked), [1, 0]);
+    assert_eq!((wallet.status().members[0].records, wallet.cards(MEMBER).len()), (41, 1));
+
+    // A server that goes on cutting is asked no third time, and nothing shown is lost by it.
+    server.state().add_visits(1);
+    server.state().feeds_cut = 3;
+    for _ in 0..2 {
+        assert_eq!(wallet.sync().await.unwrap_err().problem(), Problem::Untrusted);
+        assert_eq!((wallet.status().members[0].records, wallet.cards(MEMBER).len()), (41, 1));
+    }
+    assert_eq!(sizes_asked(&server, asked), [1, 0, 41, 0, 0]);
+    wallet.sync().await.unwrap();
+    let status = wallet.status();
+    assert_eq!((status.members[0].records, status.problem), (42, None));
+    assert_eq!((status.members[0].forked_at, wallet.fork_evidence(MEMBER)), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_fork_both_heads_are_kept_and_the_card_stays_in_hand() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(today()));
+    let (wallet, server) = activated(&folder, &clock).await;
+    let (cards, honest) = (wallet.cards(MEMBER), server.state().records.clone());
+
+    // Another past, and something new on top of it: only reading all of it again tells a fork from damage.
+    server.state().records[0].time = today().minus(2 * DAY);
+    server.state().add_visits(3);
+    let error = wallet.sync().await.unwrap_err();
+    let source = std::error::Error::source(&error).unwrap().downcast_ref::<SyncFault>();
+    assert!(matches!(source, Some(SyncFault::Feed { fault: FeedFault::Fork { .. }, .. })), "{source:?}");
+    let evidence = wallet.fork_evidence(MEMBER).unwrap();
+    let size = |bytes: &[u8]| {
+        let signed = Signed::<FeedHead>::decode(bytes).unwrap();
+        let key = server.state().authority.head_key.public_key();
+        signed.verify(&key).unwrap().claims().extent.size
+    };
+    assert_eq!((size(evidence.held.as_ref().unwrap()), size(&evidence.disputed)), (1, 4));
+    let check = |wallet: &Wallet, problem: Option<Problem>| {
+        assert_eq!(wallet.status().problem, problem);
+        assert_eq!(wallet.status().members[0].forked_at, Some(today()));
+        assert_eq!(wallet.fork_evidence(MEMBER).as_ref(), Some(&evidence));
+        assert_eq!(wallet.cards(MEMBER), cards);
+        assert!(wallet.live_text(MEMBER).is_ok());
+    };
+    check(&wallet, Some(Problem::Untrusted));
+
+    // A second one, at the size held, does not push the first out; nor does a restart.
+    server.state().records.truncate(1);
+    assert_eq!(wallet.sync().await.unwrap_err().problem(), Problem::Untrusted);
+    wallet.close().await;
+    drop(wallet);
+    let wallet = Wallet::open(config(&folder, &clock, 2)).unwrap();
+    check(&wallet, Some(Problem::Untrusted));
+
+    // The feed that was verified goes on being followed.
+    server.state().records = honest;
+    wallet.sync().await.unwrap();
+    check(&wallet, None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -43,6 +43,7 @@ pub(crate) fn status(status: &WalletStatus) -> Value {
             "records": member.records,
             "cards": member.cards,
             "updated_at": member.updated_at.map(seconds),
+            "forked_at": member.forked_at.map(seconds),
         })).collect::<Vec<_>>(),
         "last_success": status.last_success.map(seconds),
         "data_age_s": status.data_age_seconds,

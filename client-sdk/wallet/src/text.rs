@@ -41,6 +41,13 @@ pub(crate) fn status(status: &WalletStatus) -> String {
         let at = member.updated_at.map(|at| at.display_local()).unwrap_or_default();
         let id = member.member.to_hex();
         rows.push((words(&id, &id), line(&at, &at)));
+        if let Some(at) = member.forked_at.map(|at| at.display_local()) {
+            let line = Words {
+                vi: format!("máy chủ đã ký hai bản khác nhau ({at}); báo cơ quan BHXH"),
+                en: format!("the server signed two different feeds ({at}); tell the agency"),
+            };
+            rows.push((words("Cảnh báo", "Warning"), line));
+        }
     }
     if let Some(ahead) = status.server_ahead_seconds.filter(|ahead| ahead.abs() > SKEW_SECONDS) {
         let line = Words {

@@ -67,6 +67,8 @@ pub(crate) struct State {
     pub(crate) records: Vec<Record>,
     pub(crate) holder: Option<PublicKey>,
     pub(crate) held: bool,
+    /// Feeds sent without their last page; counts down.
+    pub(crate) feeds_cut: usize,
     pub(crate) list: Option<StatusList>,
     pub(crate) piece_bytes: usize,
     /// Pieces sent before the line breaks; counts down.
@@ -197,6 +199,7 @@ impl State {
             records: vec![first],
             holder: None,
             held: true,
+            feeds_cut: 0,
             list: None,
             piece_bytes: 64 * 1024,
             pieces_left: usize::MAX,
@@ -285,7 +288,7 @@ impl State {
         }
     }
 
-    fn answer_wallet(&self, sync: &SyncWallet) -> Vec<Reply> {
+    fn answer_wallet(&mut self, sync: &SyncWallet) -> Vec<Reply> {
         let mut replies = self.trust_after(sync.trust);
         for cursor in &sync.members {
             if !self.held {
@@ -300,6 +303,10 @@ impl State {
                     unreachable!("a feed")
                 };
                 let head = feed.head.take();
+                if self.feeds_cut > 0 {
+                    self.feeds_cut -= 1;
+                    feed.pages.pop();
+                }
                 replies.push(Reply::Feed(feed));
                 replies.push(Reply::Feed(FeedReply { member: MEMBER, pages: vec![], head }));
                 replies.push(Reply::Credentials { member: MEMBER, credentials: vec![bound] });
