@@ -19,7 +19,12 @@ pub(crate) fn page(figures: &[Figure]) -> String {
          measured side by side in one run;\nabsolute times are this machine's.\n\n",
     );
     // Writing into a String does not fail.
-    let _ = writeln!(page, "Machine: {}.\n", machine());
+    let _ = writeln!(
+        page,
+        "Made on {}, on {}. Figures of sync, push, import and the wallet's start are to come.\n",
+        today(),
+        machine()
+    );
     page.push_str("| id | value | unit | limit | goal | holds |\n|---|---|---|---|---|---|\n");
     for figure in figures {
         let limit = figure.limit.map_or_else(|| "–".to_owned(), number);
