@@ -6,14 +6,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::{self, JoinHandle};
 
-use bhyt_core::card::CardClaims;
 use bhyt_core::replay::Remembered;
-use bhyt_core::time::UnixSeconds;
 use bhyt_platform::kv::{Batch, Kv};
 use tokio::sync::oneshot;
 
 use crate::error::SdkError;
-use crate::seen_cards::SeenCards;
+use crate::seen_cards::SeenCard;
 use crate::stored::{StoredError, StoredForgotten, StoredProof, put};
 
 /// The thread that writes.
@@ -31,7 +29,7 @@ pub(crate) enum Note {
     /// A proof was relied on.
     Proof(Remembered),
     /// A card was accepted.
-    Card { claims: Box<CardClaims>, credential: Vec<u8>, seen_at: UnixSeconds },
+    Card(SeenCard),
     /// Say when everything before this is durable.
     Flush(Waiting),
 }
@@ -44,14 +42,10 @@ pub(crate) enum Waiting {
 }
 
 impl Keeper {
-    pub(crate) fn start(
-        own: Arc<dyn Kv>,
-        seen: Arc<SeenCards>,
-        cache: Arc<dyn Kv>,
-    ) -> Result<Self, SdkError> {
+    pub(crate) fn start(own: Arc<dyn Kv>, cache: Arc<dyn Kv>) -> Result<Self, SdkError> {
         let (notes, inbox) = sync_channel(NOTES_WAITING_MAX);
         let failed = Arc::new(AtomicBool::new(false));
-        let writer = Writer { own, cache, seen, failed: failed.clone() };
+        let writer = Writer { own, cache, failed: failed.clone() };
         let thread = thread::Builder::new().name("bhyt-keeper".to_owned());
         let thread = thread.spawn(move || writer.run(&inbox)).map_err(SdkError::system)?;
         Ok(Self { notes: Some(notes), thread: Some(thread), failed })
@@ -91,7 +85,6 @@ impl Drop for Keeper {
 struct Writer {
     own: Arc<dyn Kv>,
     cache: Arc<dyn Kv>,
-    seen: Arc<SeenCards>,
     failed: Arc<AtomicBool>,
 }
 
@@ -121,9 +114,7 @@ impl Writer {
         for note in notes {
             match note {
                 Note::Proof(remembered) => self.put_proof(&mut own, remembered)?,
-                Note::Card { claims, credential, seen_at } => {
-                    self.seen.put(&mut cache, claims, credential, *seen_at)?;
-                }
+                Note::Card(seen) => seen.put(&mut cache)?,
                 Note::Flush(_) => {}
             }
         }
@@ -161,6 +152,8 @@ pub(crate) const PROOF_TAG: u8 = b'r';
 pub(crate) const FORGOTTEN_KEY: &[u8] = b"f";
 /// Notes under way at most: a scan a second for a quarter of an hour.
 const NOTES_WAITING_MAX: usize = 1_000;
+/// Notes handed over and not durable yet: those that wait, and those being written.
+pub(crate) const NOTES_UNDER_WAY_MAX: usize = NOTES_WAITING_MAX + NOTES_PER_COMMIT + 1;
 /// Each note writes two keys of one store at most.
 const NOTES_PER_COMMIT: usize = 100;
 const FORGOTTEN_PER_COMMIT: usize = 200;

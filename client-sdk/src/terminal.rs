@@ -50,7 +50,7 @@ pub struct Terminal {
     watching: Watching,
     engine: Arc<Engine<TerminalStore>>,
     replay: Mutex<ReplayCache>,
-    seen: Arc<SeenCards>,
+    seen: SeenCards,
     keeper: Keeper,
     host: Host,
 }
@@ -106,9 +106,9 @@ impl Terminal {
         let store = TerminalStore::open(own.clone(), cache.clone(), &folder)?;
         let replay = Mutex::new(store.replay()?);
         let key = store.seen_key(&ground.vault)?;
-        let seen = Arc::new(SeenCards::new(cache.clone(), ground.vault, key));
+        let seen = SeenCards::new(cache.clone(), ground.vault, key);
         seen.prune()?;
-        let keeper = Keeper::start(own, seen.clone(), cache)?;
+        let keeper = Keeper::start(own, cache)?;
         let settings = ClientSettings::terminal();
         let engine = Engine::new(store, ground.keys, ground.clock, ground.entropy, settings);
         let (engine, host) = (Arc::new(engine), Host::start()?);
@@ -259,8 +259,8 @@ impl Terminal {
                 }
             }
             Outcome::Accept(_) => {
-                let credential = presentation.card_bytes().to_vec();
-                self.keeper.keep(Note::Card { claims: Box::new(card), credential, seen_at });
+                let seen = self.seen.remember(&card, presentation.card_bytes(), seen_at);
+                self.keeper.keep(Note::Card(seen));
                 verdict
             }
             _ => verdict,
