@@ -80,19 +80,18 @@ impl Side for TerminalStore {
 }
 
 impl TerminalStore {
-    /// A part of a snapshot that led nowhere is dropped. A delta that does not fit is answered by asking for a snapshot.
+    /// A part of a snapshot that led nowhere is dropped. A delta that does not fit is answered by asking for a snapshot,
+    /// and one that fits a full chain by asking for a delta in place of the chain, which the cursor does by itself.
     fn put_right(&self, fault: TerminalFault, piece: bool) -> Result<Broken, SdkError> {
-        let fits_nowhere =
-            matches!(fault, TerminalFault::Status(StatusFault::NeedsSnapshot | StatusFault::Delta(_)));
-        if piece {
-            self.drop_part()?;
-            return Ok(Broken::AskAgain(fault.into()));
+        match fault {
+            _ if piece => self.drop_part()?,
+            TerminalFault::Status(StatusFault::NeedsSnapshot | StatusFault::Delta(_)) => {
+                self.ask_for_snapshot();
+            }
+            TerminalFault::Status(StatusFault::ChainFull) => {}
+            fault => return Ok(Broken::Error(fault.into())),
         }
-        if fits_nowhere {
-            self.ask_for_snapshot();
-            return Ok(Broken::AskAgain(fault.into()));
-        }
-        Ok(Broken::Error(fault.into()))
+        Ok(Broken::AskAgain(fault.into()))
     }
 }
 

@@ -6,21 +6,38 @@
 mod sdk_support;
 
 use std::fs;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::ids::StatusIndex;
+use bhyt_core::limits::STATUS_DELTAS_MAX;
 use bhyt_core::status::StatusList;
 use bhyt_core::sync::messages::{Reply, Request};
 use bhyt_core::verdict::{AcceptNote, Basis, Holder, Outcome, Successor, UnprovenReason, Verdict};
 use bhyt_platform::clock::ManualClock;
-use bhyt_sdk::{Enrolment, NoListener, Refused, SdkError, Terminal};
+use bhyt_sdk::{Enrolment, Event, EventListener, NoListener, Refused, SdkError, Terminal};
 use bhyt_tests::authority::{Authority, ListDraft, Phone, day, example_card};
 
 use sdk_support::{CODE, Server, config, eventually, today};
 
 fn enrolment(server: &Server) -> Enrolment {
     Enrolment { server: server.address.clone(), trust: server.trust(), token: CODE.to_owned() }
+}
+
+/// The names of what happened.
+#[derive(Debug, Default)]
+struct Heard(Mutex<Vec<&'static str>>);
+
+impl EventListener for Heard {
+    fn on_event(&self, event: Event) {
+        self.0.lock().unwrap().push(event.name());
+    }
+}
+
+impl Heard {
+    fn count(&self, wanted: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|name| **name == wanted).count()
+    }
 }
 
 fn list(number: u64) -> StatusList {
@@ -98,7 +115,7 @@ async fn a_superseded_card_is_related_to_the_one_that_was_here() {
     };
     check(&terminal, Successor::NotSeen, 0);
     terminal.verify_text(&live(70_001, 30)).unwrap();
-    assert!(terminal.flush());
+    // Whether or not the disk has it yet.
     check(&terminal, Successor::InHand, 4);
     terminal.close().await;
     drop(terminal);
@@ -195,6 +212,39 @@ async fn a_terminal_that_stays_takes_deltas_and_asks_when_they_do_not_fit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_full_chain_of_deltas_gives_way_to_one_delta_and_no_one_is_troubled() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(today()));
+    let (terminal, server) = enrolled(&folder, &clock).await;
+    let heard = Arc::new(Heard::default());
+    terminal.watch(heard.clone());
+    eventually("connected", || heard.count("up_to_date") == 1).await;
+    // No snapshot gets through any more.
+    server.state().pieces_left = 0;
+    server.state().asked.clear();
+    let last = 2 + STATUS_DELTAS_MAX as u64;
+    for number in 2..=last {
+        server.publish(&ListDraft::new(number, today().plus(number)).list()).await;
+        let in_force = || terminal.status().status_version.unwrap().number == number;
+        eventually("in force", in_force).await;
+    }
+    assert_eq!(status_asked(&server), [1]);
+    assert_eq!((terminal.status().problem, heard.count("disconnected")), (None, 0));
+    terminal.close().await;
+    drop(terminal);
+
+    // The same in one answer: its first deltas fill the chain, and its last is one too many.
+    let terminal = Terminal::open(config(&folder, &clock, 2)).unwrap();
+    assert_eq!(terminal.status().status_version.unwrap().number, last);
+    let later = last + STATUS_DELTAS_MAX as u64;
+    for number in last + 1..=later {
+        server.publish(&ListDraft::new(number, today().plus(number)).list()).await;
+    }
+    terminal.sync().await.unwrap();
+    assert_eq!(status_asked(&server), [last, 1]);
+    assert_eq!(terminal.status().status_version.unwrap().number, later);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn before_enrolment_there_is_no_answer_and_a_used_token_is_refused() {
     let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(today()));
     let (terminal, server) = enrolled(&folder, &clock).await;
@@ -207,6 +257,15 @@ async fn before_enrolment_there_is_no_answer_and_a_used_token_is_refused() {
     assert!(matches!(stranger.sync().await, Err(SdkError::NotActivated)));
     let junk = terminal.verify_text("https://example.org").unwrap();
     assert_eq!(junk.portal_code(), 51);
+}
+
+/// The lists from which the terminal asked to go on, since it was last looked.
+fn status_asked(server: &Server) -> Vec<u64> {
+    let number = |request| match request {
+        Request::SyncTerminal(sync) => sync.status.unwrap().0.number,
+        other => panic!("{other:?}"),
+    };
+    std::mem::take(&mut server.state().asked).into_iter().map(number).collect()
 }
 
 /// A status file of one snapshot: CBOR [snapshot, []].

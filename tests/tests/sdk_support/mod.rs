@@ -13,7 +13,7 @@ use bhyt_core::cose::Unsigned;
 use bhyt_core::feed::{Epoch, Extent, FeedHead, FeedPage};
 use bhyt_core::ids::{FacilityCode, MemberId};
 use bhyt_core::keys::PublicKey;
-use bhyt_core::limits::FRAME_BYTES_MAX;
+use bhyt_core::limits::{FRAME_BYTES_MAX, STATUS_DELTAS_MAX};
 use bhyt_core::merkle::Frontier;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Seq};
 use bhyt_core::status::StatusList;
@@ -70,6 +70,8 @@ pub(crate) struct State {
     /// Feeds sent without their last page; counts down.
     pub(crate) feeds_cut: usize,
     pub(crate) list: Option<StatusList>,
+    /// Lists before it, from which this server has deltas.
+    pub(crate) past: Vec<StatusList>,
     pub(crate) piece_bytes: usize,
     /// Pieces sent before the line breaks; counts down.
     pub(crate) pieces_left: usize,
@@ -151,7 +153,9 @@ impl Server {
         let (delta, connections) = {
             let mut state = self.state();
             let held = state.list.replace(list.clone()).unwrap();
-            (state.authority.sign_delta(&held, list), state.connections.clone())
+            let delta = state.authority.sign_delta(&held, list);
+            state.past.push(held);
+            (delta, state.connections.clone())
         };
         push(&connections, &[Reply::StatusDelta(delta), Reply::Done]).await;
     }
@@ -201,6 +205,7 @@ impl State {
             held: true,
             feeds_cut: 0,
             list: None,
+            past: Vec::new(),
             piece_bytes: 64 * 1024,
             pieces_left: usize::MAX,
             asked: Vec::new(),
@@ -319,8 +324,15 @@ impl State {
     fn answer_terminal(&mut self, sync: &SyncTerminal) -> Vec<Reply> {
         let mut replies = self.trust_after(sync.trust);
         if let Some(list) = self.list.clone() {
-            let current = sync.status.is_some_and(|(version, _)| version == list.version());
-            if !current {
+            let has = |list: &StatusList| sync.status.is_some_and(|(version, _)| version == list.version());
+            if let Some(from) = self.past.iter().position(has) {
+                let lists: Vec<_> = self.past[from..].iter().chain([&list]).collect();
+                // A long way in one step.
+                let stride = if lists.len() > STATUS_DELTAS_MAX + 1 { lists.len() - 1 } else { 1 };
+                let stops: Vec<_> = lists.into_iter().step_by(stride).collect();
+                let delta = |pair: &[&StatusList]| self.authority.sign_delta(pair[0], pair[1]);
+                replies.extend(stops.windows(2).map(|pair| Reply::StatusDelta(delta(pair))));
+            } else if !has(&list) {
                 let from = sync.partial.filter(|(version, _)| *version == list.version());
                 let bytes = self.authority.sign_list(&list);
                 let total = bytes.len() as u64;
