@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use bhyt_core::verdict::{Outcome, Verdict};
+use bhyt_core::verdict::{Accept, Holder, Outcome, Verdict};
 use bhyt_core::words::{Words, advice, card_rows, freshness, headline, reason};
 use bhyt_sdk::{Event, Problem, SyncReport, TerminalStatus};
 
@@ -14,7 +14,7 @@ pub(crate) fn verdict(verdict: &Verdict, colours: Colours) -> String {
     let mut lines = vec![reason(verdict), advice(verdict)];
     lines.extend(freshness(verdict));
     let code = verdict.portal_code();
-    let mut text = format!("{}\n", paint(verdict, &format!(" {} · {:03} ", title.vi, code), colours));
+    let mut text = format!("{}\n", paint(verdict.outcome(), &format!(" {} · {code:03} ", title.vi), colours));
     let rows = verdict.card().map(card_rows).unwrap_or_default();
     write_block(&mut text, &lines, &rows, |words| &words.vi);
     // Writing into a String does not fail.
@@ -115,15 +115,20 @@ fn table(rows: Vec<(&str, String)>) -> String {
     text
 }
 
-/// Black on green, white on red, black on yellow.
-fn paint(verdict: &Verdict, title: &str, colours: Colours) -> String {
-    let escape = match verdict.outcome() {
+/// Black on green, white on red, black on yellow. All green only where the holder is proven: what is still to be done
+/// about a good card stands on amber, behind the green.
+fn paint(outcome: Outcome, title: &str, colours: Colours) -> String {
+    let escape = match outcome {
         _ if colours == Colours::None => return title.to_owned(),
-        Outcome::Accept(_) => "\u{1b}[1;38;5;16;48;5;40m",
+        Outcome::Accept(Accept { holder: Holder::Proven(_), .. }) => GREEN,
+        Outcome::Accept(_) => {
+            let (good, to_do) = title.find('–').map_or(("  ", title), |dash| title.split_at(dash));
+            return format!("{GREEN}{good}{AMBER}{to_do}{PLAIN}");
+        }
         Outcome::Reject(_) => "\u{1b}[1;38;5;231;48;5;160m",
         Outcome::Undecided(_) => "\u{1b}[1;38;5;16;48;5;220m",
     };
-    format!("{escape}{title}\u{1b}[0m")
+    format!("{escape}{title}{PLAIN}")
 }
 
 fn problem_words(problem: Problem) -> Words {
@@ -147,4 +152,34 @@ fn words(vi: &str, en: &str) -> Words {
 
 fn same(text: &str) -> Words {
     words(text, text)
+}
+
+const GREEN: &str = "\u{1b}[1;38;5;16;48;5;40m";
+const AMBER: &str = "\u{1b}[1;38;5;16;48;5;214m";
+const PLAIN: &str = "\u{1b}[0m";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bhyt_core::verdict::{Basis, Freshness, RejectReason, UndecidedReason, UnprovenReason};
+
+    #[test]
+    fn only_a_proven_holder_is_green_throughout() {
+        let check = |outcome: Outcome, title: &str, painted: &str| {
+            let found = paint(outcome, title, Colours::Ansi);
+            assert_eq!(found.replace("\u{1b}[1;38;5;16;48;5;", "<").replace(PLAIN, ">"), painted);
+            assert_eq!(paint(outcome, title, Colours::None), title);
+        };
+        let accept = |holder| Outcome::Accept(Accept { holder, freshness: Freshness::Fresh, note: None });
+        check(accept(Holder::Proven(Basis::Clock)), " HỢP LỆ · 000 ", "<40m HỢP LỆ · 000 >");
+        check(
+            accept(Holder::Unproven(UnprovenReason::NoProof)),
+            " HỢP LỆ – ĐỐI CHIẾU GIẤY TỜ · 000 ",
+            "<40m HỢP LỆ <214m– ĐỐI CHIẾU GIẤY TỜ · 000 >",
+        );
+        check(accept(Holder::Unproven(UnprovenReason::NoProof)), "X", "<40m  <214mX>");
+        check(Outcome::Undecided(UndecidedReason::Held), "X", "<220mX>");
+        let red = paint(Outcome::Reject(RejectReason::Withdrawn), "X", Colours::Ansi);
+        assert_eq!(red, "\u{1b}[1;38;5;231;48;5;160mX\u{1b}[0m");
+    }
 }
