@@ -85,7 +85,7 @@ Exit codes:
   1    of verify: reject; with - at least one line
   2    of verify: undecided; with - at least one line, and none rejected
   64   the command line is not understood
-  65   a file, or what was found, is not what it should be; there is no code in the picture; not enrolled
+  65   a file, or what was found, is not what it should be; there is no code in it; not enrolled
   69   the server cannot be reached, or is busy
   70   internal fault, or made by a newer version: update this program
   74   reading or writing failed

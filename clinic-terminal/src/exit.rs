@@ -77,6 +77,9 @@ pub enum TerminalError {
     /// No code was found in the picture.
     #[error("the picture")]
     Picture(#[from] PictureError),
+    /// The input ended before a line of it was a code.
+    #[error("the input holds no code")]
+    NoCode,
     /// Input cannot be read, or output not written.
     #[error("cannot read the input or write the output")]
     Stream(#[from] io::Error),
@@ -90,7 +93,7 @@ impl TerminalError {
     pub fn exit(&self) -> Exit {
         match self {
             Self::Sdk(error) => exit_of(error),
-            Self::Picture(_) => Exit::Data,
+            Self::Picture(_) | Self::NoCode => Exit::Data,
             Self::File(_) | Self::Stream(_) => Exit::Io,
             Self::Interrupted => Exit::Interrupted,
         }
@@ -101,6 +104,7 @@ impl TerminalError {
         match self {
             Self::Sdk(error) => error.problem().name(),
             Self::Picture(_) => "picture",
+            Self::NoCode => "no_code",
             Self::File(_) | Self::Stream(_) => "io",
             Self::Interrupted => "interrupted",
         }

@@ -152,14 +152,18 @@ impl Program {
         // Reading a terminal cannot be called off: this thread ends with the program.
         thread::spawn(move || read_lines(input, &sender));
         tokio::pin!(shutdown);
-        let mut ended = Ended::Well;
+        let mut ended: Option<Ended> = None;
         loop {
             tokio::select! {
                 line = lines.recv() => match line {
-                    Some(line) => ended = ended.and(self.verify(&line?)?),
-                    None => return Ok(ended),
+                    Some(line) => {
+                        let verdict = self.verify(&line?)?;
+                        ended = Some(ended.map_or(verdict, |ended| ended.and(verdict)));
+                    }
+                    // Nobody was judged, and exit code 0 would say that somebody was accepted.
+                    None => return ended.ok_or(TerminalError::NoCode),
                 },
-                () = &mut shutdown => return Ok(ended),
+                () = &mut shutdown => return Ok(ended.unwrap_or(Ended::Well)),
             }
         }
     }
@@ -203,7 +207,8 @@ fn read_lines(mut input: Box<dyn BufRead + Send>, lines: &mpsc::Sender<io::Resul
         let read = input.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes);
         let line = match read {
             Ok(0) => return,
-            Ok(_) => Ok(String::from_utf8_lossy(&bytes).trim().to_owned()),
+            // Some systems begin what goes through a pipe with a byte order mark.
+            Ok(_) => Ok(String::from_utf8_lossy(&bytes).trim_start_matches('\u{feff}').trim().to_owned()),
             Err(error) => Err(error),
         };
         let (last, empty) = (line.is_err(), line.as_ref().is_ok_and(String::is_empty));

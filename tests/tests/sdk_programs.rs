@@ -193,7 +193,6 @@ async fn a_scanner_gets_a_verdict_a_line_and_the_worst_of_them_ends_it() {
         let found: Vec<_> = lines.map(|line| line["portal_code"].as_str().unwrap().to_owned()).collect();
         assert_eq!(found, portal);
     };
-    check(&[], Ended::Well, &[]).await;
     check(&[70_000, 70_000], Ended::Well, &["000", "000"]).await;
     check(&[70_000, 70_002], Ended::Undecided, &["000", "500"]).await;
     check(&[70_001, 70_002, 70_000], Ended::Rejected, &["110", "500", "000"]).await;
@@ -201,6 +200,16 @@ async fn a_scanner_gets_a_verdict_a_line_and_the_worst_of_them_ends_it() {
     let (done, shown) = terminal(scene.desk(), &["verify", "-", "--json"], &endless).await;
     assert_eq!(done.unwrap(), Ended::Rejected);
     assert!(shown.lines().count() < 50);
+
+    // A pipe whose other end failed accepts nobody.
+    for nothing in ["", "\n \r\n", "\u{feff}\r\n"] {
+        let (error, shown) = terminal(scene.desk(), &["verify", "-", "--json"], nothing).await;
+        let shown: Value = serde_json::from_str(&shown).unwrap();
+        assert_eq!((error.unwrap_err().exit() as u8, &shown["error"]), (65, &"no_code".into()));
+    }
+    let marked = format!("\u{feff}{}\r\n", card(70_000));
+    let (done, _) = terminal(scene.desk(), &["verify", "-"], &marked).await;
+    assert_eq!(done.unwrap(), Ended::Well);
 }
 
 #[tokio::test(flavor = "multi_thread")]
