@@ -57,7 +57,7 @@ impl AdminClient {
         let mut error = AdminError::NoServerKey;
         for server in addresses(&args.server).await? {
             for pin in &pins {
-                match client.connect(server, *pin, &key, &ClientSettings::terminal()).await {
+                match client.connect(server, *pin, &key, &SETTINGS).await {
                     Ok(connected) => {
                         let line = Mutex::new(connected.into());
                         return Ok(Self { client, server, pin: *pin, key, entropy, line });
@@ -150,8 +150,7 @@ impl AdminClient {
         if let Ok(exchange) = line.connection.open_exchange().await {
             return Ok(exchange);
         }
-        let settings = ClientSettings::terminal();
-        let connected = self.client.connect(self.server, self.pin, &self.key, &settings).await;
+        let connected = self.client.connect(self.server, self.pin, &self.key, &SETTINGS).await;
         *line = connected.map_err(AdminError::Unreachable)?.into();
         line.connection.open_exchange().await.map_err(AdminError::Unreachable)
     }
@@ -179,6 +178,12 @@ async fn addresses(server: &str) -> Result<Vec<SocketAddr>, AdminError> {
     if found.is_empty() { Err(none(None)) } else { Ok(found) }
 }
 
+/// Somebody is waiting: a server that was restarted is noticed at the next sign of life, one that is gone soon after.
+const SETTINGS: ClientSettings = ClientSettings {
+    keep_alive: Some(Duration::from_secs(3)),
+    idle: Duration::from_secs(15),
+    ..ClientSettings::terminal()
+};
 /// A frame of 64 cards takes well under a second; a busy server has its reasons.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const ATTEMPTS_MAX: u32 = 5;
