@@ -179,6 +179,10 @@ fn find_columns(path: &Path, table: Table, header: &ByteRecord) -> Result<Vec<Op
         let name = name.trim_start_matches('\u{feff}').trim().to_lowercase();
         let at = table.columns().iter().position(|column| *column == name);
         match at.and_then(|at| places.get_mut(at)) {
+            // A file without a header has people where names of columns should be.
+            None if !is_column_name(&name) => {
+                return Err(wrong(&format!("number {}", place + 1), "no name; is the header missing?"));
+            }
             None => return Err(wrong(&name, "unknown")),
             Some(Some(_)) => return Err(wrong(&name, "there twice")),
             Some(free) => *free = Some(place),
@@ -193,6 +197,10 @@ fn find_columns(path: &Path, table: Table, header: &ByteRecord) -> Result<Vec<Op
     Ok(places)
 }
 
+fn is_column_name(name: &str) -> bool {
+    name.len() <= COLUMN_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
 fn read_error(path: &Path) -> impl Fn(io::Error) -> AdminError {
     let path = path.to_owned();
     move |source| AdminError::Read { path: path.clone(), source }
@@ -203,6 +211,8 @@ fn csv_error(path: &Path) -> impl Fn(csv::Error) -> AdminError {
     move |error| read_error(error.into())
 }
 
+/// Longer than any name of a column.
+const COLUMN_BYTES_MAX: usize = 24;
 /// Longer fields are no field of a row; the server takes less.
 const FIELD_BYTES_MAX: usize = 1_024;
 
@@ -243,6 +253,11 @@ mod tests {
         assert_eq!(wrong(b"member,number,level,facility\n"), ("from".into(), "missing"));
         assert_eq!(wrong(b"member,number,level,facility,from,till\n"), ("till".into(), "unknown"));
         assert_eq!(wrong(b"member,member\n"), ("member".into(), "there twice"));
+        // Whatever is no name of a column may be somebody's, and is not shown.
+        let no_name = "no name; is the header missing?";
+        assert_eq!(wrong(b"9900000017,DN4999900000017,4\n"), ("number 1".into(), no_name));
+        assert_eq!(wrong("member,Thử,4\n".as_bytes()), ("number 2".into(), no_name));
+        assert_eq!(wrong(b"member;number;level\n"), ("number 1".into(), no_name));
     }
 
     #[test]
