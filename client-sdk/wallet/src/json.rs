@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bhyt_core::ids::MemberId;
 use bhyt_core::time::UnixSeconds;
-use bhyt_sdk::{CardView, Event, SyncReport, WalletStatus};
+use bhyt_sdk::{CardView, Event, QrMatrix, SyncReport, WalletStatus};
 use serde_json::{Value, json};
 
 use crate::exit::WalletError;
@@ -52,6 +52,11 @@ pub(crate) fn status(status: &WalletStatus) -> Value {
         "trust_expires": status.trust_expires.map(seconds),
         "problem": status.problem.map(|problem| problem.name()),
     })
+}
+
+/// A code: its text, its size in modules, and until when to show it.
+pub(crate) fn code(text: &str, code: &QrMatrix, until: Option<UnixSeconds>) -> Value {
+    json!({ "text": text, "version": code.version(), "size": code.size(), "until": until.map(seconds) })
 }
 
 /// What a sync brought.

@@ -7,8 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bhyt_core::ids::MemberId;
 use bhyt_core::limits::TRUST_BYTES_MAX;
+use bhyt_core::presentation::Presentation;
+use bhyt_core::time::UnixSeconds;
 use bhyt_platform::files::{FileAccess, read_bounded, write_atomic};
-use bhyt_sdk::{Activation, Config, Event, EventListener, QrMatrix, SdkError, Wallet};
+use bhyt_sdk::{Activation, Config, Event, EventListener, LIVE_CODE_LIFE, QrMatrix, SdkError, Wallet};
 use serde_json::Value;
 
 use crate::cli::{Cli, Command};
@@ -155,12 +157,9 @@ impl Program {
             (text, code)
         };
         let Some(path) = out else {
-            if self.json {
-                let version = code.version();
-                let line = serde_json::json!({ "text": text, "version": version, "size": code.size() });
-                return Ok(self.out.line(&line)?);
-            }
-            return Ok(self.out.write(draw_terminal(&code).as_bytes())?);
+            let until = live_until(&text);
+            let drawn = || draw_terminal(&code) + &until.map(text::until).unwrap_or_default();
+            return Ok(self.print(drawn, || json::code(&text, &code, until))?);
         };
         if path == Path::new("-") {
             return Ok(self.out.write(format!("{text}\n").as_bytes())?);
@@ -190,6 +189,12 @@ impl Program {
     fn print(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> io::Result<()> {
         if self.json { self.out.line(&json()) } else { self.out.write(text().as_bytes()) }
     }
+}
+
+/// Until when to show a live code; `None` for one without proof.
+fn live_until(text: &str) -> Option<UnixSeconds> {
+    let presentation = Presentation::decode_text(text).ok()?;
+    Some(presentation.proof()?.time.plus(LIVE_CODE_LIFE.as_secs()))
 }
 
 /// Prints events as they come.

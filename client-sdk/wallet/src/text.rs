@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bhyt_core::time::UnixSeconds;
 use bhyt_core::words::{Words, card_rows, standing};
 use bhyt_sdk::{CardState, CardView, Event, Problem, SyncReport, WalletStatus};
 
@@ -60,6 +61,12 @@ pub(crate) fn status(status: &WalletStatus) -> String {
         rows.push((words("Vấn đề", "Problem"), problem_words(problem)));
     }
     both("TÌNH TRẠNG", "STATUS", &rows)
+}
+
+/// Until when to show a live code.
+pub(crate) fn until(at: UnixSeconds) -> String {
+    let at = format!("{}:{:02}", at.display_local(), at.0 % 60);
+    format!("Dùng mã này đến {at}; sau đó hãy tạo mã mới.\nShow this code until {at}; then make a new one.\n")
 }
 
 /// What a sync brought.
@@ -150,3 +157,18 @@ fn same(text: &str) -> Words {
 
 /// Terminals take a proof from 60 s ahead on; past half of that a phone's clock is worth a word.
 const SKEW_SECONDS: i64 = 30;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_end_of_a_live_code_is_said_to_the_second() {
+        let shown = until(UnixSeconds(1_795_410_000).plus(30));
+        assert_eq!(
+            shown,
+            "Dùng mã này đến 23/11/2026 12:00:30; sau đó hãy tạo mã mới.\n\
+             Show this code until 23/11/2026 12:00:30; then make a new one.\n"
+        );
+    }
+}
