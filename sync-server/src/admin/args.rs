@@ -95,6 +95,9 @@ pub enum CardWhat {
         /// Card number.
         #[arg(long, value_name = "N")]
         number: String,
+        /// The portal's code; there is one.
+        #[arg(long, value_name = "CODE", default_value = "110", value_parser = ["110"])]
+        reason: String,
     },
     /// Reduce a card (báo giảm).
     Reduce {
@@ -110,12 +113,18 @@ pub enum CardWhat {
         /// Card number.
         #[arg(long, value_name = "N")]
         number: String,
+        /// The portal's code; there is one.
+        #[arg(long, value_name = "CODE", default_value = "500", value_parser = ["500"])]
+        reason: String,
     },
     /// Let a held card stand again.
     Release {
         /// Card number.
         #[arg(long, value_name = "N")]
         number: String,
+        /// The portal's code; there is one.
+        #[arg(long, value_name = "CODE", default_value = "000", value_parser = ["000"])]
+        reason: String,
     },
     /// Issue the card that follows on another; what is not given stays as it is.
     Replace {
@@ -134,8 +143,8 @@ pub enum CardWhat {
 /// What a card says. Dates are yyyy-MM-dd or dd/MM/yyyy.
 #[derive(Clone, Debug, Default, Args)]
 pub struct CardFieldArgs {
-    /// Benefit level, 1 to 5.
-    #[arg(long, value_name = "LEVEL")]
+    /// Benefit level.
+    #[arg(long, value_name = "LEVEL", value_parser = ["1", "2", "3", "4", "5"])]
     pub level: Option<String>,
     /// Initial facility.
     #[arg(long, value_name = "CODE")]
@@ -223,6 +232,6 @@ const HELP: &str = "\
 Examples:
   bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key member import members.csv
   bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key card issue --member 9900000017 \
---number DN4799900000017 --level 4 --facility 79024 --from 2026-01-01
+--number DN4999900000017 --level 4 --facility 99024 --from 2026-01-01
   bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key device code --member 9900000017 --json
-  bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key terminal enrol --facility 79024";
+  bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key terminal enrol --facility 99024";

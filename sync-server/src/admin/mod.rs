@@ -71,10 +71,10 @@ fn card_command(what: CardWhat) -> Result<AdminCommand, AdminError> {
             number,
             row: fields.row(String::new(), new_number.unwrap_or_default()),
         },
-        CardWhat::Withdraw { number } => change(number, CardChange::Withdraw),
+        CardWhat::Withdraw { number, .. } => change(number, CardChange::Withdraw),
         CardWhat::Reduce { number, reason } => change(number, CardChange::Reduce(reason)),
-        CardWhat::Hold { number } => change(number, CardChange::Hold),
-        CardWhat::Release { number } => change(number, CardChange::Release),
+        CardWhat::Hold { number, .. } => change(number, CardChange::Hold),
+        CardWhat::Release { number, .. } => change(number, CardChange::Release),
         CardWhat::Import { .. } => return Err(AdminError::Unexpected),
     })
 }

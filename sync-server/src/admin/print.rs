@@ -108,7 +108,7 @@ fn card_value(view: &CardView) -> Value {
     json!({
         "number": view.row.number,
         "member": view.row.member,
-        "level": view.row.level,
+        "level": view.row.level.parse::<u8>().ok(),
         "facility": view.row.facility,
         "from": view.row.from,
         "to": given(&view.row.to),
