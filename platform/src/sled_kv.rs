@@ -12,7 +12,7 @@
 //! the largest values.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -24,7 +24,7 @@ use bhyt_core::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use crate::commit_count::CommitCount;
 use crate::files::{self, FileOperation};
 use crate::kv::{Batch, Damage, Kv, Pair, StoreError};
-use crate::store_folder::{Found, StoreKind, StoreLock, await_lock, enter, finish_making};
+use crate::store_folder::{Found, StoreKind, StoreLock, await_lock, enter, finish_making, require_room};
 use crate::stored::{Tally, decode_stored, encode_stored};
 
 /// A store in a folder of its own. Dropping it closes it.
@@ -105,7 +105,14 @@ impl SledKv {
         }
         let database = folder.join(DATABASE_FILE);
         await_engine_lock(folder, &database)?;
-        let engine = open_engine(folder, options)?;
+        remove_unfinished_snapshots(folder)?;
+        let engine = match open_engine(folder, options) {
+            Err(damage @ StoreError::Corrupt { .. }) => {
+                require_room(folder)?;
+                return Err(damage);
+            }
+            opened => opened?,
+        };
         let file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -306,6 +313,24 @@ fn await_engine_lock(folder: &Path, database: &Path) -> Result<(), StoreError> {
     }
 }
 
+/// The engine writes a snapshot under a name of its own and renames it when it is whole, but takes one that a full disk
+/// cut short for a whole one at the next opening. What it says is in the database file too, as nothing was renamed.
+fn remove_unfinished_snapshots(folder: &Path) -> Result<(), StoreError> {
+    for entry in fs::read_dir(folder).map_err(StoreError::at(FileOperation::List, folder))? {
+        let entry = entry.map_err(StoreError::at(FileOperation::List, folder))?;
+        let name = entry.file_name();
+        if name.to_str().is_some_and(is_unfinished_snapshot) {
+            let path = entry.path();
+            fs::remove_file(&path).map_err(StoreError::at(FileOperation::Remove, &path))?;
+        }
+    }
+    Ok(())
+}
+
+fn is_unfinished_snapshot(name: &str) -> bool {
+    name.starts_with(SNAPSHOT_START) && name.ends_with(SNAPSHOT_UNFINISHED)
+}
+
 fn engine_error(folder: &Path, error: sled::Error) -> StoreError {
     match error {
         sled::Error::Corruption { .. } => {
@@ -317,6 +342,8 @@ fn engine_error(folder: &Path, error: sled::Error) -> StoreError {
 }
 
 const DATABASE_FILE: &str = "db";
+const SNAPSHOT_START: &str = "snap.";
+const SNAPSHOT_UNFINISHED: &str = ".generating";
 const TAG_USER: u8 = 1;
 const TALLY_KEY: &[u8] = &[0, b't'];
 const COUNT_FILE: &str = "commits";

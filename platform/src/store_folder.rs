@@ -5,7 +5,8 @@
 //! by its owner only.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -71,6 +72,28 @@ pub fn remove_set_aside(folder: &Path, kept: usize) -> Result<usize, StoreError>
         fs::remove_dir_all(&path).map_err(StoreError::at(FileOperation::Remove, &path))?;
     }
     Ok(surplus)
+}
+
+/// Asks the disk for the room of a small new store, beside `folder`. On a full disk the engine takes its own files for
+/// damaged, so that this comes before any talk of damage.
+///
+/// # Errors
+/// [`StoreError::Full`], when that is what ails the store; other failures say nothing about damage and are no answer.
+pub(crate) fn require_room(folder: &Path) -> Result<(), StoreError> {
+    let path = folder_of(folder).join(ROOM_FILE);
+    let filled = fill(&path).map_err(StoreError::at(FileOperation::Write, folder));
+    // What stays is a temporary file, which the next question writes over.
+    let _ = fs::remove_file(&path);
+    filled.or_else(|error| if matches!(error, StoreError::Full { .. }) { Err(error) } else { Ok(()) })
+}
+
+fn fill(path: &Path) -> std::io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).open(path)?;
+    let block = vec![0x55; ROOM_BLOCK_BYTES];
+    for _ in 0..ROOM_BLOCKS {
+        file.write_all(&block)?;
+    }
+    file.sync_all()
 }
 
 /// Whether a store was there already.
@@ -254,5 +277,9 @@ const LOCK_FILE: &str = "lock";
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
 const LOCK_PAUSE: Duration = Duration::from_millis(2);
 const SET_ASIDE_MARK: &str = ".corrupt-";
+const ROOM_FILE: &str = ".room.bhyt-tmp";
+const ROOM_BLOCK_BYTES: usize = 64 * 1024;
+/// 4 MiB: two of the engine's segments, one that is there from the start and one to begin.
+const ROOM_BLOCKS: usize = 64;
 #[cfg(windows)]
 const ERROR_SHARING_VIOLATION: i32 = 32;
