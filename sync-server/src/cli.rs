@@ -71,7 +71,7 @@ pub struct RenewArgs {
     #[arg(long = "new-root", value_name = "FILE", num_args = 1..)]
     pub new_roots: Vec<PathBuf>,
     /// Make a new key for this use: card, status, head or transport.
-    #[arg(long = "add-key", value_name = "USE", num_args = 1.., value_parser = usage)]
+    #[arg(long = "add-key", value_name = "USE", num_args = 0.., default_missing_value = "card", value_parser = usage)]
     pub add: Vec<KeyUse>,
     /// Days from now when the new keys begin to sign, so that terminals know them before they meet them.
     #[arg(long, value_name = "DAYS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(..=400))]

@@ -156,7 +156,7 @@ fn parse_level(text: &str) -> Option<BenefitLevel> {
 }
 
 fn parse_area(text: &str) -> Option<LivingArea> {
-    LivingArea::parse(&text.to_uppercase()).filter(|area| area.as_str().starts_with('K'))
+    LivingArea::parse(&text.to_uppercase()).filter(|area| matches!(area.as_str(), "K1" | "K2" | "K3"))
 }
 
 /// A day that nbf and exp can carry: seconds since 1970 at both ends, and a day after it.
