@@ -35,7 +35,8 @@ pub struct Renewal {
     pub add: Vec<KeyUse>,
     /// When the new keys begin to sign: days from now.
     pub start_in_days: u32,
-    /// Keys that sign no more, and whose signatures are still taken.
+    /// Keys that shall sign no more, and whose signatures are still taken: the newest other key takes over at once, their
+    /// windows end [`CLOSING_SECONDS`] later.
     pub close: Vec<KeyId>,
     /// Keys whose signatures are not taken any more.
     pub retire: Vec<KeyId>,
@@ -270,7 +271,8 @@ fn next_keys(
     for key_id in &renewal.close {
         let key = keys.iter_mut().find(|key| key.key.key_id() == *key_id);
         let key = key.ok_or(RenewError::UnknownKey { key_id: *key_id })?;
-        key.signs_until = Some(key.signs_until.map_or(now, |until| until.min(now)));
+        let end = now.plus(CLOSING_SECONDS);
+        key.signs_until = Some(key.signs_until.map_or(end, |until| until.min(end)));
     }
     for key_id in &renewal.retire {
         let at = keys.iter().position(|key| key.key.key_id() == *key_id);
@@ -278,8 +280,10 @@ fn next_keys(
     }
     let start = now.plus(u64::from(renewal.start_in_days) * 86_400);
     keys.extend(made.iter().map(|(usage, key)| trusted_key(key.public_key(), *usage, start)));
+    // A key that is closing signs for a while yet, and is none that would be left.
+    let stays = |key: &TrustedKey| key.may_sign_at(now) && key.may_sign_at(now.plus(CLOSING_SECONDS));
     for usage in SERVER_USES {
-        if !keys.iter().any(|key| key.usage == usage && key.may_sign_at(now)) {
+        if !keys.iter().any(|key| key.usage == usage && stays(key)) {
             return Err(RenewError::NothingSigns { usage });
         }
     }
@@ -300,6 +304,11 @@ fn report(folder: &DataFolder, bundle: &TrustBundle, made: &[(KeyUse, SecretKey)
         added: added.collect(),
     }
 }
+
+/// The window of a key that is closed ends this long after the renewal. A running server takes the bundle within a second
+/// and signs with the old key until then; a card signed after the window's end would be refused everywhere for good. The
+/// rest is for a server that is held up, a look at the bundle that fails, and a clock that is set meanwhile.
+pub const CLOSING_SECONDS: u64 = 300;
 
 /// Keeps two renewals at a time from signing two bundles of one version.
 struct RenewalLock {

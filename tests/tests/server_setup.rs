@@ -6,12 +6,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bhyt_core::card::CardClaims;
 use bhyt_core::codec;
+use bhyt_core::cose::{Payload, Unsigned};
 use bhyt_core::ids::hex;
 use bhyt_core::keys::SecretKey;
+use bhyt_core::presentation::Presentation;
 use bhyt_core::status::StatusVersion;
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{self, KeyUse, Policy, Roots, TrustBundle, TrustError};
+use bhyt_core::verdict::Outcome;
 use bhyt_platform::clock::ManualClock;
 use bhyt_platform::entropy::SeededEntropy;
 use bhyt_server::config::Config;
@@ -24,8 +28,10 @@ use bhyt_server::service::values::{OperatorRole, OperatorV1};
 use bhyt_server::service::{KeyRing, TrustSource};
 use bhyt_server::store::{DocKey, DocKind, Store};
 use bhyt_server::stored::{CurrentStatusV1, write_current_status};
-use bhyt_server::trust_command::{RenewError, RenewReport, Renewal, renew};
+use bhyt_server::trust_command::{CLOSING_SECONDS, RenewError, RenewReport, Renewal, renew};
 use bhyt_server::trust_keeper::{Reload, TrustKeeper, TrustKeeperError};
+use bhyt_tests::authority::{ListDraft, example_card};
+use bhyt_tests::desk::Desk;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 const DAY: u64 = 86_400;
@@ -228,7 +234,11 @@ async fn keys_are_added_closed_and_retired_beside_a_running_server() {
     assert_eq!(new.to_string(), report.added[0].key_id);
     let current = host.current();
     let closed = current.claims().key(old, KeyUse::Card).unwrap();
-    assert_eq!((closed.signs_until, closed.verify_until), (Some(made.now()), None));
+    let end = made.now().plus(CLOSING_SECONDS);
+    assert_eq!((closed.signs_until, closed.verify_until), (Some(end), None));
+    // A key that is closing is none that would be left.
+    let error = made.renew(Renewal { close: vec![new], ..made.by(&[0, 1]) }).unwrap_err();
+    assert!(matches!(error, RenewError::NothingSigns { usage: KeyUse::Card }), "{error}");
 
     // The next card key begins in a month; a stolen status key goes at once.
     let next = Renewal { add: vec![KeyUse::Card], start_in_days: 30, ..made.by(&[0, 1]) };
@@ -244,6 +254,33 @@ async fn keys_are_added_closed_and_retired_beside_a_running_server() {
     assert!(host.current().claims().key(status, KeyUse::Status).is_none());
     let error = made.renew(Renewal { close: vec![status], ..made.by(&[0, 1]) }).unwrap_err();
     assert!(matches!(error, RenewError::UnknownKey { key_id } if key_id == status), "{error}");
+}
+
+#[tokio::test]
+async fn a_card_signed_while_its_key_is_closed_beside_the_server_stays_good() {
+    let made = Made::new().await;
+    let host = Host::open(&made.folder).unwrap();
+    let old = host.key_for(KeyUse::Card, made.now()).unwrap();
+    made.renew(Renewal { close: vec![old], ..made.by(&[0, 1]) }).unwrap_err();
+    made.renew(Renewal { add: vec![KeyUse::Card], close: vec![old], ..made.by(&[0, 1]) }).unwrap();
+
+    // The server has not looked yet.
+    let at = made.now().plus(1);
+    let card = CardClaims { valid_from: NOW.day(), valid_to: None, issued_at: at, ..example_card() };
+    let card = signed_by(&host, KeyUse::Card, at, card);
+    assert_eq!(host.reload_if_changed().unwrap(), Reload::Newer);
+    assert_ne!(host.key_for(KeyUse::Card, at), Some(old), "the new one takes over at once");
+    let list = signed_by(&host, KeyUse::Status, at, ListDraft::new(1, at.plus(60)).list());
+    let desk = Desk::new((*host.current()).clone(), &list, at.plus(60));
+    let verdict = desk.verify(&Presentation::new(card, None));
+    assert!(matches!(verdict.outcome(), Outcome::Accept(_)), "{verdict:?}");
+}
+
+fn signed_by<T: Payload>(host: &Host, usage: KeyUse, at: UnixSeconds, value: T) -> Vec<u8> {
+    let key = host.key_for(usage, at).unwrap();
+    let unsigned = Unsigned::new(value, key);
+    let signature = host.sign(key, &unsigned.to_be_signed()).unwrap();
+    unsigned.seal(&signature).bytes().to_vec()
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! Bindings: a device's hold on a card. A card in force is signed again for each device that holds its member, with the
 //! device's presentation key, a free number and an end; near the end it is signed anew at a sync.
 
-use bhyt_core::card::Binding;
+use bhyt_core::card::{Binding, CardClaims};
 use bhyt_core::card_record::CardStanding;
-use bhyt_core::cose::Unsigned;
+use bhyt_core::cose::{Signed, Unsigned};
 use bhyt_core::ids::{BindingNumber, MemberId};
 use bhyt_core::keys::{KeyId, PublicKey};
 use bhyt_core::limits::{BINDING_DAYS, BINDING_RENEW_DAYS, BINDINGS_MAX};
@@ -64,7 +64,7 @@ impl<S: Store> Service<S> {
                     Err(fault) => return Err(fault.into()),
                 }
             }
-            let credentials = self.credentials_of(&cards, holder.device, now.day());
+            let credentials = self.credentials_of(&cards, holder.device, now);
             if draft.commit.docs.is_empty() || self.commit(draft).await? == Outcome::Applied {
                 return Ok((member, credentials));
             }
@@ -135,27 +135,41 @@ impl<S: Store> Service<S> {
         Ok(Bound::Signed)
     }
 
-    /// Whether a binding needs no renewal: its end is far, and so is that of the key that signed it, unless there is no
-    /// other key.
+    /// Whether a binding needs no renewal: phones take it, its end is far, and so is that of the key that signed it, unless
+    /// there is no other key.
     fn lasts(&self, binding: &BindingV1, now: UnixSeconds) -> bool {
         let trust = self.trust.current();
         let horizon = now.plus(BINDING_RENEW_DAYS.unsigned_abs() * DAY_SECONDS);
         let key = trust.claims().key(binding.signed_by, KeyUse::Card);
         let key_lasts = key.is_some_and(|key| key.verifies_at(horizon))
             || self.keys.key_for(KeyUse::Card, now) == Some(binding.signed_by);
-        key_lasts && binding.end >= now.day().plus_days(BINDING_RENEW_DAYS)
+        self.is_taken(binding, now) && key_lasts && binding.end >= now.day().plus_days(BINDING_RENEW_DAYS)
+    }
+
+    /// Whether the bundle in force has the key that signed, and its window covers the moment of signing. A bundle that
+    /// closes a key may come after something was signed outside the window that it gives.
+    fn is_taken(&self, binding: &BindingV1, now: UnixSeconds) -> bool {
+        let trust = self.trust.current();
+        let Some(key) = trust.claims().key(binding.signed_by, KeyUse::Card) else {
+            return false;
+        };
+        // What a key signed that still signs was signed in its window: only then is there no need to open the card.
+        let signed_inside = || {
+            let card = Signed::<CardClaims>::decode(&binding.credential).ok()?;
+            Some(key.may_sign_at(card.verify(&key.key).ok()?.claims().issued_at))
+        };
+        key.may_sign_at(now) || signed_inside() == Some(true)
     }
 
     /// This device's credentials, newest card first, no more than a phone takes, and none that it would refuse.
-    fn credentials_of(&self, cards: &[OpenCard], device: KeyId, today: Day) -> Vec<Vec<u8>> {
-        let trust = self.trust.current();
+    fn credentials_of(&self, cards: &[OpenCard], device: KeyId, now: UnixSeconds) -> Vec<Vec<u8>> {
         let shown = cards.iter().rev().filter(|card| match card.details.standing {
             CardStanding::InForce | CardStanding::Held | CardStanding::Superseded => true,
             CardStanding::Withdrawn | CardStanding::Reduced(_) => false,
         });
         shown
-            .filter_map(|card| held_by(&card.details, device, today))
-            .filter(|binding| trust.claims().key(binding.signed_by, KeyUse::Card).is_some())
+            .filter_map(|card| held_by(&card.details, device, now.day()))
+            .filter(|binding| self.is_taken(binding, now))
             .map(|binding| binding.credential.clone())
             .take(BINDINGS_MAX)
             .collect()

@@ -140,15 +140,16 @@ impl<S: Store> Service<S> {
         })
     }
 
-    /// The newest head, signed by a key that phones know: one whose key has left the trust bundle since is signed again,
-    /// over the same records. `None` when the feed has grown meanwhile.
+    /// The newest head, signed by a key that phones know: one whose key has left the trust bundle since, or was closed
+    /// before it signed, is signed again, over the same records. `None` when the feed has grown meanwhile.
     pub(crate) async fn trusted_head(&self, head: ServedHead) -> Result<Option<ServedHead>, ServiceFault> {
         let now = self.clock.now();
         let trust = self.trust.current();
         let bundle = trust.claims();
         let key = bundle.key(head.kept.signed_by, KeyUse::Head);
-        let taken = key.is_some_and(|key| key.may_sign_at(head.kept.time) && key.verifies_at(bundle.issued));
-        if taken || self.keys.key_for(KeyUse::Head, now) == Some(head.kept.signed_by) {
+        let inside = key.is_some_and(|key| key.may_sign_at(head.kept.time));
+        let counts = key.is_some_and(|key| key.verifies_at(bundle.issued));
+        if inside && (counts || self.keys.key_for(KeyUse::Head, now) == Some(head.kept.signed_by)) {
             return Ok(Some(head));
         }
         let time = now.max(head.kept.time);

@@ -192,3 +192,32 @@ async fn what_a_retired_key_signed_is_signed_again() {
     third.sync(&world).await;
     assert_eq!((third.feed().next_seq().0, third.credentials().len()), (1, 0));
 }
+
+#[tokio::test]
+async fn what_a_key_signed_after_it_was_closed_is_signed_again() {
+    let world = World::new().await;
+    world.member_with_card().await;
+    let mut phone = world.phone(1, 1).await;
+    phone.sync(&world).await;
+    let old = phone.credentials().to_vec();
+    // Closed a second after: nothing is wrong with it.
+    let keys = |first: u8| [(KeyUse::Card, first), (KeyUse::Status, first + 1), (KeyUse::Head, first + 2)];
+    world.authority.close_all(START.plus(1), keys(21));
+    world.clock.advance(10);
+    phone.sync(&world).await;
+    assert_eq!(phone.credentials(), old);
+    // Closed the moment before.
+    let mut world = World::new().await;
+    world.member_with_card().await;
+    let mut phone = world.phone(1, 1).await;
+    phone.sync(&world).await;
+    world.authority.close_all(START, keys(21));
+    world.clock.advance(10);
+    phone.sync(&world).await;
+    let signed = Signed::<CardClaims>::decode(&phone.credentials()[0]).unwrap();
+    assert_eq!((phone.credentials().len(), signed.key_id()), (1, key(21).public_key().key_id()));
+    world.restart().await;
+    let mut new_phone = world.phone(2, 1).await;
+    new_phone.sync(&world).await;
+    assert_eq!(new_phone.feed().frontier(), phone.feed().frontier());
+}

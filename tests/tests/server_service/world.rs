@@ -48,6 +48,17 @@ impl Authority {
 
     /// A new bundle that names these keys and no others.
     pub(crate) fn renew(&self, keys: [(KeyUse, u8); 3]) {
+        self.renew_keeping(Vec::new(), keys);
+    }
+
+    /// The same, where every key so far stays in the bundle and was closed at `at`.
+    pub(crate) fn close_all(&self, at: UnixSeconds, keys: [(KeyUse, u8); 3]) {
+        let close = |key: &TrustedKey| TrustedKey { signs_until: Some(at), ..key.clone() };
+        let closed = self.current().claims().keys.iter().map(close).collect();
+        self.renew_keeping(closed, keys);
+    }
+
+    fn renew_keeping(&self, kept: Vec<TrustedKey>, keys: [(KeyUse, u8); 3]) {
         let root = SecretKey::from_seed(&[1; 32]);
         let keys = keys.map(|(usage, seed)| (usage, SecretKey::from_seed(&[seed; 32])));
         let mut bundles = self.bundles.lock().unwrap();
@@ -56,7 +67,7 @@ impl Authority {
             issued: START,
             expires: UnixSeconds(START.0 + 400 * DAY),
             roots: RootSet::new(vec![root.public_key()], 1).unwrap(),
-            keys: keys.iter().map(|(usage, key)| trusted(*usage, key)).collect(),
+            keys: kept.into_iter().chain(keys.iter().map(|(usage, key)| trusted(*usage, key))).collect(),
             policy: Policy::default(),
             status: None,
         };
