@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use bhyt_core::keys::{PublicKey, SecretKey, Signature};
+use bhyt_core::keys::{KeyId, PublicKey, SecretKey, Signature};
 use bhyt_platform::entropy::Entropy;
 use bhyt_platform::files::create_private_folder;
 use bhyt_platform::key_file::{KeyFileError, KeyUsage, SecretBytes, create_key_file, read_key_file};
@@ -20,6 +20,12 @@ use crate::error::{Cause, SdkError};
 pub trait TransportKeys: Send + Sync + std::fmt::Debug + 'static {
     /// The same key every time.
     fn transport_key(&self) -> Result<TransportKey, KeyError>;
+}
+
+/// What the operator's lists call a device: the id of its transport key. `None` while the key does not answer.
+pub(crate) fn device_id(keys: &DeviceKeys) -> Option<KeyId> {
+    let key = keys.transport.transport_key().ok()?.public_key();
+    PublicKey::from_bytes(key.as_bytes()).map(|key| key.key_id())
 }
 
 /// The key that signs proofs, and nothing else.

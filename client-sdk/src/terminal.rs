@@ -20,6 +20,7 @@ use crate::error::{Problem, SdkError};
 use crate::events::{EventListener, NoListener};
 use crate::host::Host;
 use crate::keeper::{Keeper, Note};
+use crate::keys::device_id;
 use crate::seen_cards::SeenCards;
 use crate::terminal_store::{HeldTerminal, TerminalStore};
 use crate::watching::Watching;
@@ -73,6 +74,8 @@ pub struct TerminalStatus {
     pub server: Option<String>,
     /// Where the terminal is enrolled.
     pub facility: Option<FacilityCode>,
+    /// What the operator's list of terminals calls this one.
+    pub id: Option<KeyId>,
     /// The terminal's key, as the operator lists it.
     pub terminal_key: Option<KeyId>,
     /// Version of the trust bundle in hand.
@@ -225,6 +228,7 @@ impl Terminal {
         TerminalStatus {
             server: held.server.clone(),
             facility: held.facility.clone(),
+            id: device_id(&self.engine.keys),
             terminal_key: self.engine.keys.presentation.public_key().ok().map(|key| key.key_id()),
             trust_version: trust.map(|trust| trust.version),
             trust_expires: trust.map(|trust| trust.expires),

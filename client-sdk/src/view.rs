@@ -5,6 +5,7 @@ use bhyt_core::card::{CardClaims, Validity};
 use bhyt_core::card_record::{CardRecord, CardStanding};
 use bhyt_core::cose::{Signed, Verified};
 use bhyt_core::ids::{BindingNumber, MemberId};
+use bhyt_core::keys::KeyId;
 use bhyt_core::record::Content;
 use bhyt_core::time::{Day, UnixSeconds};
 use bhyt_core::trust::{KeyUse, TrustBundle};
@@ -98,6 +99,8 @@ pub struct BindingView {
 /// How up to date a phone is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WalletStatus {
+    /// What the operator's list of devices calls this one.
+    pub id: Option<KeyId>,
     /// Where the server is; `None` before the first activation.
     pub server: Option<String>,
     /// Who is on this phone.
@@ -174,7 +177,7 @@ pub(crate) fn shown_cards(member: &HeldMember, trust: &TrustBundle, now: UnixSec
 }
 
 /// The status of a phone.
-pub(crate) fn wallet_status(held: &Held, now: UnixSeconds) -> WalletStatus {
+pub(crate) fn wallet_status(held: &Held, id: Option<KeyId>, now: UnixSeconds) -> WalletStatus {
     let trust = held.trust.as_ref().map(Verified::claims);
     let member_status = |(member, held): (&MemberId, &HeldMember)| MemberStatus {
         member: *member,
@@ -184,6 +187,7 @@ pub(crate) fn wallet_status(held: &Held, now: UnixSeconds) -> WalletStatus {
         forked_at: held.fork.as_ref().map(|fork| fork.time),
     };
     WalletStatus {
+        id,
         server: held.server.clone(),
         members: held.members.iter().map(member_status).collect(),
         last_success: held.progress.last_success,

@@ -50,6 +50,7 @@ pub fn verdict_json(verdict: &Verdict) -> Value {
 /// What a terminal answers from.
 pub(crate) fn status(status: &TerminalStatus) -> Value {
     json!({
+        "id": status.id.map(|id| id.to_string()),
         "server": status.server,
         "facility": status.facility.as_ref().map(|facility| facility.as_str()),
         "terminal_key": status.terminal_key.map(|key| key.to_string()),

@@ -29,6 +29,9 @@ pub(crate) fn status(status: &TerminalStatus) -> String {
     let mut rows: Vec<(Words, Words)> = Vec::new();
     let facility = status.facility.as_ref().map(|facility| same(facility.as_str()));
     rows.push((words("Cơ sở KCB", "Facility"), facility.unwrap_or_else(none)));
+    if let Some(id) = status.id {
+        rows.push((words("Mã máy", "Terminal id"), same(&id.to_string())));
+    }
     rows.push((words("Máy chủ", "Server"), status.server.as_deref().map(same).unwrap_or_else(none)));
     rows.push((
         words("Danh sách trạng thái lúc", "Status list of"),

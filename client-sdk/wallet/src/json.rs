@@ -37,6 +37,7 @@ pub(crate) fn card(member: MemberId, card: &CardView) -> Value {
 /// The status.
 pub(crate) fn status(status: &WalletStatus) -> Value {
     json!({
+        "id": status.id.map(|id| id.to_string()),
         "server": status.server,
         "members": status.members.iter().map(|member| json!({
             "member": member.member.to_hex(),

@@ -31,6 +31,9 @@ pub(crate) fn status(status: &WalletStatus) -> String {
     let never = words("chưa lần nào", "never");
     let mut rows = Vec::new();
     let server = status.server.as_deref().map_or_else(|| never.clone(), same);
+    if let Some(id) = status.id {
+        rows.push((words("Mã thiết bị", "Device id"), same(&id.to_string())));
+    }
     rows.push((words("Máy chủ", "Server"), server));
     let last = status.last_success.map(|last| same(&last.display_local()));
     rows.push((words("Đồng bộ lần cuối", "Last sync"), last.unwrap_or(never)));
