@@ -75,19 +75,32 @@ impl TrustKeeper {
         Ok(())
     }
 
-    /// Looks whether `trust.cose` is another than the one in force, and takes it if it follows. After an error the one in
-    /// force stays. The file is small and always read whole: times of files are no proof of anything.
+    /// Looks whether `trust.cose` is another than the one in force, and takes it if it follows, after those in `trust/` that
+    /// lie between: several renewals may have come since the last look, and each root set vouches only for the next.
+    /// After an error the one in force stays. The file is small and always read whole: times of files are no proof of
+    /// anything.
     pub fn reload_if_changed(&self) -> Result<Reload, TrustKeeperError> {
         let path = self.folder.trust_file();
         let bytes = files::read_bounded(&path, TRUST_BYTES_MAX)?;
         let mut chain = self.chain.write().unwrap_or_else(PoisonError::into_inner);
-        let next = trust::accept(&chain.in_force, &bytes);
-        let Some(next) = next.map_err(TrustKeeperError::refused(path))? else {
+        if let Ok(None) = trust::accept(&chain.in_force, &bytes) {
             return Ok(Reload::Unchanged);
+        }
+        let mut ahead = vec![Arc::clone(&chain.in_force)];
+        read_on(&self.folder, &mut ahead)?;
+        let newest = ahead.pop().unwrap_or_else(|| Arc::clone(&chain.in_force));
+        let next = trust::accept(&newest, &bytes).map_err(TrustKeeperError::refused(path))?;
+        let in_force = match next {
+            Some(next) => {
+                file_away(&self.folder, &next)?;
+                ahead.push(newest);
+                Arc::new(next)
+            }
+            None => newest,
         };
-        file_away(&self.folder, &next)?;
-        let before = std::mem::replace(&mut chain.in_force, Arc::new(next));
-        chain.before.push(before);
+        // The first of them is the one that was in force.
+        chain.before.extend(ahead);
+        chain.in_force = in_force;
         Ok(Reload::Newer)
     }
 
@@ -162,7 +175,14 @@ impl Failure for TrustKeeperError {
 /// as its first bundle.
 fn read_chain(folder: &DataFolder) -> Result<Vec<Held>, TrustKeeperError> {
     let mut chain: Vec<Held> = Vec::new();
-    for number in numbers(folder)? {
+    read_on(folder, &mut chain)?;
+    Ok(chain)
+}
+
+/// Every `N.cose` that is newer than the chain so far, in order, each accepted after the one before.
+fn read_on(folder: &DataFolder, chain: &mut Vec<Held>) -> Result<(), TrustKeeperError> {
+    let newest = chain.last().map(|held| held.claims().version);
+    for number in numbers(folder)?.into_iter().filter(|number| Some(*number) > newest) {
         let path = history_path(folder, number);
         let bytes = files::read_bounded(&path, TRUST_BYTES_MAX)?;
         let read = match chain.last() {
@@ -175,7 +195,7 @@ fn read_chain(folder: &DataFolder) -> Result<Vec<Held>, TrustKeeperError> {
             None => return Err(TrustKeeperError::Misnamed { path }),
         }
     }
-    Ok(chain)
+    Ok(())
 }
 
 fn numbers(folder: &DataFolder) -> Result<BTreeSet<u64>, TrustKeeperError> {

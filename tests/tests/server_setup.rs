@@ -218,6 +218,35 @@ async fn new_root_keys_need_the_thresholds_of_both_sets() {
 }
 
 #[tokio::test]
+async fn a_server_catches_up_with_renewals_that_came_between_two_looks() {
+    let made = Made::new().await;
+    let host = Host::open(&made.folder).unwrap();
+    let new_roots: Vec<PathBuf> = [("a", 7), ("b", 8)].map(|(name, seed)| made.new_root(name, seed)).to_vec();
+    made.renew(Renewal { new_roots: new_roots.clone(), ..made.by(&[0, 1]) }).unwrap();
+    let by_new = Renewal { root_keys: new_roots, ..Renewal::default() };
+    made.renew(by_new.clone()).unwrap();
+    // A bundle in between that is lost cannot be made up for.
+    let (second, away) = (made.folder.trust_history().join("2.cose"), made.temporary.path().join("2.cose"));
+    fs::rename(&second, &away).unwrap();
+    let error = host.reload_if_changed().unwrap_err();
+    assert_eq!(error.exit(), Exit::Data, "{error}");
+    assert_eq!(host.current().claims().version, 1);
+    fs::rename(&away, &second).unwrap();
+    assert_eq!(host.reload_if_changed().unwrap(), Reload::Newer);
+    assert_eq!(host.current().claims().version, 3);
+    assert_eq!(host.reload_if_changed().unwrap(), Reload::Unchanged);
+    // Phones are given the same way; and a renewal that was cut off before it was filed ends it.
+    let third = made.folder.trust_history().join("3.cose");
+    assert_eq!(host.since(1), [fs::read(&second).unwrap(), fs::read(&third).unwrap()]);
+    made.renew(by_new.clone()).unwrap();
+    made.renew(by_new).unwrap();
+    fs::remove_file(made.folder.trust_history().join("5.cose")).unwrap();
+    assert_eq!(host.reload_if_changed().unwrap(), Reload::Newer);
+    assert_eq!(host.current().claims().version, 5);
+    assert_eq!(host.since(1).len(), 2);
+}
+
+#[tokio::test]
 async fn keys_are_added_closed_and_retired_beside_a_running_server() {
     let made = Made::new().await;
     let parts = made.open().unwrap();
