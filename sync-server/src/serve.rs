@@ -14,14 +14,15 @@ use crate::exit::{Exit, Failure};
 use crate::host::{Host, Parts};
 use crate::serve_connection::{Shared, serve_connection};
 use crate::service::{Service, ServiceFault};
-use crate::store::Store;
+use crate::store::{Store, StoreFault};
 use crate::trust_keeper::Reload;
 
 /// Serves until `shutdown` completes, then says goodbye and returns. Once clients can come, the bound address stands in
 /// the ready file, if one was asked for; it is removed at the end.
 ///
 /// # Errors
-/// [`ServeError`] when the server cannot begin to serve.
+/// [`ServeError`] when the server cannot begin to serve, or its store closes after a failed commit: only a restart opens
+/// it again, and clients get a goodbye meanwhile.
 pub async fn run<S: Store>(parts: Parts<S>, shutdown: impl Future<Output = ()>) -> Result<(), ServeError> {
     let Parts { config, service, host, ready_file } = parts;
     let usage = KeyUse::Transport;
@@ -38,17 +39,18 @@ pub async fn run<S: Store>(parts: Parts<S>, shutdown: impl Future<Output = ()>) 
         files::write_atomic(path, format!("{address}\n").as_bytes(), FileAccess::AllMayRead)?;
     }
     tracing::info!(%address, "serving");
-    tokio::select! {
-        () = shutdown => {}
-        () = accept(&listener, &service) => {}
-        () = keep_status(&service, config.status_publish) => {}
-        () = watch_trust(&service, &host) => {}
-    }
+    let ending = tokio::select! {
+        () = shutdown => Ok(()),
+        fault = service.store_closed() => Err(ServeError::StoreClosed(fault)),
+        () = accept(&listener, &service) => Ok(()),
+        () = keep_status(&service, config.status_publish) => Ok(()),
+        () = watch_trust(&service, &host) => Ok(()),
+    };
     tracing::info!("stopping");
     listener.shutdown(CloseCode::Goodbye { retry_after: RETRY_AFTER }, GRACE).await;
     // A leftover would name a port that nobody listens on; that is all it can do.
     let _ = ready_file.map(std::fs::remove_file);
-    Ok(())
+    ending
 }
 
 async fn accept<S: Store>(listener: &Listener, service: &Arc<Service<S>>) {
@@ -117,6 +119,9 @@ pub enum ServeError {
     /// The service did not open.
     #[error("the service did not open")]
     Service(#[from] ServiceFault),
+    /// A commit failed while the server ran.
+    #[error("the store closed after a failed commit")]
+    StoreClosed(#[source] StoreFault),
 }
 
 impl Failure for ServeError {
@@ -126,6 +131,9 @@ impl Failure for ServeError {
             Self::ReadyFile(_) | Self::Listen(_) => Exit::Io,
             Self::Service(ServiceFault::Store(fault)) => fault.exit(),
             Self::Service(_) => Exit::Data,
+            Self::StoreClosed(fault) if fault.is_full() => Exit::Io,
+            // Not the cause's own code: a start may mend it, and says what is wrong if it does not.
+            Self::StoreClosed(_) => Exit::Internal,
         }
     }
 }

@@ -45,7 +45,7 @@ use bhyt_core::trust::KeyUse;
 use bhyt_platform::clock::Clock;
 use bhyt_platform::entropy::Entropy;
 
-use crate::store::{Commit, Outcome, Store};
+use crate::store::{Commit, Outcome, Store, StoreFault};
 use attempts::Attempts;
 use hub::Hub;
 use publisher::Publisher;
@@ -107,6 +107,11 @@ impl<S: Store> Service<S> {
     /// The service's clock.
     pub fn now(&self) -> UnixSeconds {
         self.clock.now()
+    }
+
+    /// Completes, with the cause, when the store has closed: nothing can be answered until it is opened again.
+    pub(crate) async fn store_closed(&self) -> StoreFault {
+        self.store.closed().await
     }
 
     /// A trust bundle or a key has changed: whoever stays is told, and a new status key signs from now on.

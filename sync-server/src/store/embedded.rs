@@ -124,6 +124,13 @@ impl Store for EmbeddedStore {
     async fn tail_end(&self, shard: Shard) -> Result<u64, StoreFault> {
         Ok(self.view.change_log(shard)?.newest)
     }
+
+    async fn closed(&self) -> StoreFault {
+        if let Some(requests) = &self.requests {
+            requests.closed().await;
+        }
+        self.view.failure().unwrap_or(StoreFault::Closed)
+    }
 }
 
 impl Drop for EmbeddedStore {

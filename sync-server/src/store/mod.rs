@@ -66,6 +66,12 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// The number of the shard's newest change, where a new follower begins; 0 before the first.
     fn tail_end(&self, shard: Shard) -> impl Future<Output = Result<u64, StoreFault>> + Send;
+
+    /// Completes, with the cause, when the store takes no more commits until it is opened again. The default is a store
+    /// that never closes by itself.
+    fn closed(&self) -> impl Future<Output = StoreFault> + Send {
+        std::future::pending()
+    }
 }
 
 /// Keys that one commit may write: each document, page and announced change is one, and so are the head and each shard
@@ -306,6 +312,13 @@ pub enum StoreFault {
     /// The store's writer has stopped, after a failed commit or because the store is being closed.
     #[error("the store is closed")]
     Closed,
+}
+
+impl StoreFault {
+    /// Whether the disk is full: opening the store again would fail too.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Embedded(error) if matches!(**error, StoreError::Full { .. }))
+    }
 }
 
 impl From<StoreError> for StoreFault {

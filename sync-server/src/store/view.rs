@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bhyt_platform::kv::{Batch, Kv, Pair};
 
@@ -22,11 +22,18 @@ pub(super) struct View {
     /// What the keys of the batch that is under way held before it.
     before: RwLock<Values>,
     closed: AtomicBool,
+    /// The commit that failed.
+    failure: OnceLock<StoreFault>,
 }
 
 impl View {
     pub(super) fn new(kv: impl Kv) -> Self {
-        Self { kv: Box::new(kv), before: RwLock::default(), closed: AtomicBool::new(false) }
+        Self {
+            kv: Box::new(kv),
+            before: RwLock::default(),
+            closed: AtomicBool::new(false),
+            failure: OnceLock::new(),
+        }
     }
 
     /// The durable value of a key.
@@ -71,17 +78,24 @@ impl View {
     /// an error the view is closed.
     pub(super) fn commit(&self, batch: Batch, before: Values) -> Result<(), StoreFault> {
         *self.write() = before;
-        let result = self.kv.commit(batch);
-        if result.is_err() {
+        let result = self.kv.commit(batch).map_err(StoreFault::from);
+        if let Err(fault) = &result {
+            // Only the first counts: after it nothing is committed.
+            let _ = self.failure.set(fault.clone());
             self.close();
         }
         self.write().clear();
-        Ok(result?)
+        result
     }
 
     /// Refuses every call from now on.
     pub(super) fn close(&self) {
         self.closed.store(true, Ordering::SeqCst);
+    }
+
+    /// Why the view closed, if a commit failed.
+    pub(super) fn failure(&self) -> Option<StoreFault> {
+        self.failure.get().cloned()
     }
 
     fn readable(&self) -> Result<RwLockReadGuard<'_, Values>, StoreFault> {
@@ -104,7 +118,7 @@ mod tests {
     use bhyt_platform::kv::StoreError;
     use bhyt_platform::memory_kv::MemoryKv;
     use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-    use std::sync::{Arc, Barrier, OnceLock};
+    use std::sync::{Arc, Barrier};
 
     /// Applies a batch at once and then waits, as a slow disk would, or fails.
     #[derive(Debug)]

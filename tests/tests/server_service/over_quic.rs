@@ -3,6 +3,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bhyt_core::codec;
@@ -14,17 +15,26 @@ use bhyt_core::sync::messages::{Follow, Hello, Reply, Request};
 use bhyt_core::trust::{self, KeyUse};
 use bhyt_platform::clock::ManualClock;
 use bhyt_platform::entropy::SeededEntropy;
+use bhyt_platform::kv::{Batch, Kv, Pair, StoreError};
+use bhyt_platform::memory_kv::MemoryKv;
 use bhyt_platform::quic::{
     Client, ClientConnection, ClientSettings, CloseCode, CloseReason, Connected, Exchange, PeerKey,
     TransportError, TransportKey,
 };
+use bhyt_server::exit::{Exit, Failure};
 use bhyt_server::folder::DataFolder;
 use bhyt_server::host::Parts;
+use bhyt_server::service::ServiceParts;
+use bhyt_server::service::values::OperatorRole;
+use bhyt_server::store::embedded::{EmbeddedOptions, EmbeddedStore};
+use bhyt_server::store::{Store, StoreFault};
 use bhyt_server::{init, keys, serve};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-use crate::world::{START, activate, card_row, key, member_row, number, public, social};
+use crate::world::{
+    OPERATOR, START, activate, card_row, enter_operator, key, member_row, number, public, social,
+};
 
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -42,9 +52,13 @@ impl Running {
         let (data, roots) = (folder.path().join("data"), folder.path().join("roots"));
         let entropy = Arc::new(SeededEntropy::danger_from_seed(7));
         init::init(&data, &roots, START, &*entropy).await.unwrap();
-        let ready = folder.path().join("ready");
         let clock = Arc::new(ManualClock::new(START));
-        let mut parts = Parts::open(&DataFolder::new(&data), clock, entropy).unwrap();
+        let parts = Parts::open(&DataFolder::new(&data), clock, entropy).unwrap();
+        Self::serve(folder, parts).await
+    }
+
+    async fn serve(folder: tempfile::TempDir, mut parts: Parts<impl Store>) -> Self {
+        let ready = folder.path().join("ready");
         parts.config.listen = SocketAddr::from(([127, 0, 0, 1], 0));
         parts.ready_file = Some(ready.clone());
         let (stop, stopped) = oneshot::channel();
@@ -76,6 +90,31 @@ impl Running {
     }
 }
 
+/// A disk that is full when it is told to be.
+#[derive(Clone, Debug, Default)]
+struct FillingDisk {
+    inner: Arc<MemoryKv>,
+    full: Arc<AtomicBool>,
+}
+
+impl Kv for FillingDisk {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.inner.get(key)
+    }
+
+    fn scan(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Pair>, StoreError> {
+        self.inner.scan(prefix, after, max)
+    }
+
+    fn commit(&self, batch: Batch) -> Result<(), StoreError> {
+        if self.full.load(Ordering::SeqCst) {
+            let source = std::io::ErrorKind::StorageFull.into();
+            return Err(StoreError::Full { path: "disk".into(), source });
+        }
+        self.inner.commit(batch)
+    }
+}
+
 async fn ask(exchange: &mut Exchange, request: &Request) -> Vec<Reply> {
     exchange.send(&codec::encode(request).unwrap()).await.unwrap();
     let mut replies = Vec::new();
@@ -93,6 +132,35 @@ async fn command(connection: &ClientConnection, id: u8, command: AdminCommand) -
         Reply::Admin(reply) => reply,
         other => panic!("{other:?}"),
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_whose_store_has_closed_ends_with_the_cause() {
+    let running = Running::start().await;
+    running.stop.send(()).unwrap();
+    running.ended.await.unwrap().unwrap();
+    let (clock, entropy) = (ManualClock::new(START), SeededEntropy::danger_from_seed(8));
+    let data = DataFolder::new(&running.folder.path().join("data"));
+    let Parts { config, service, host, ready_file } =
+        Parts::open(&data, Arc::new(clock), Arc::new(entropy)).unwrap();
+    let disk = FillingDisk::default();
+    let store = EmbeddedStore::over(disk.clone(), EmbeddedOptions::default()).unwrap();
+    enter_operator(&store, OPERATOR, &OperatorRole::ALL).await;
+    let ServiceParts { store: _, store_key, keys, trust, clock, entropy, published, settings } = service;
+    let service = ServiceParts { store, store_key, keys, trust, clock, entropy, published, settings };
+    let server = Running::serve(running.folder, Parts { config, service, host, ready_file }).await;
+
+    let operator = server.connect(&key(OPERATOR)).await.unwrap();
+    disk.full.store(true, Ordering::SeqCst);
+    let mut exchange = operator.connection.open_exchange().await.unwrap();
+    let command = AdminCommand::MakeTerminalToken("79024".into());
+    let request = Request::Admin(AdminRequest { operation: OperationId([1; 16]), command });
+    assert!(matches!(ask(&mut exchange, &request).await[..], [Reply::Refused(_)]));
+    let error = tokio::time::timeout(WAIT, server.ended).await.unwrap().unwrap().unwrap_err();
+    assert!(matches!(&error, serve::ServeError::StoreClosed(fault) if fault.is_full()), "{error:?}");
+    assert_eq!(error.exit(), Exit::Io);
+    let other = serve::ServeError::StoreClosed(StoreFault::Closed);
+    assert_eq!(other.exit(), Exit::Internal);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

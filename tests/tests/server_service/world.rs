@@ -347,7 +347,7 @@ async fn open(
     Arc::new(Service::open(parts).await.unwrap())
 }
 
-pub(crate) async fn enter_operator(store: &SharedStore, seed: u8, roles: &[OperatorRole]) {
+pub(crate) async fn enter_operator(store: &impl Store, seed: u8, roles: &[OperatorRole]) {
     let value =
         OperatorV1 { transport_key: public(seed), roles: roles.to_vec(), added: START, retired: None };
     let write = DocWrite {
