@@ -47,19 +47,39 @@ impl Ending {
 
     /// The failure and its causes, in one line.
     pub fn chain(&self) -> String {
-        let mut line = self.0.to_string();
-        let mut cause = self.0.source();
-        while let Some(error) = cause {
-            line.push_str(": ");
-            line.push_str(error.to_string().trim_end());
-            cause = error.source();
-        }
-        line
+        chain(&*self.0)
     }
+}
+
+/// A failure and its causes, in one line. In the log an error stands in this form: given as a value it would be its first
+/// line only.
+pub fn chain(failure: &dyn Error) -> String {
+    let mut line = failure.to_string();
+    let mut cause = failure.source();
+    while let Some(error) = cause {
+        line.push_str(": ");
+        line.push_str(error.to_string().trim_end());
+        cause = error.source();
+    }
+    line
 }
 
 impl<F: Failure + 'static> From<F> for Ending {
     fn from(failure: F) -> Self {
         Self(Box::new(failure))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::service::{ServiceFault, Stop};
+    use crate::store::StoreFault;
+
+    #[test]
+    fn a_chain_names_every_cause() {
+        let stop = Stop::Fault(ServiceFault::Store(StoreFault::Closed));
+        assert_eq!(chain(&stop), "the service failed: store failed: the store is closed");
+        assert_eq!(chain(&StoreFault::Closed), "the store is closed");
     }
 }

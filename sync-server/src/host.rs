@@ -15,7 +15,7 @@ use bhyt_platform::files::FileError;
 use bhyt_platform::quic::TransportKey;
 
 use crate::config::{Config, ConfigError};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, chain};
 use crate::folder::DataFolder;
 use crate::keys::{KeysError, ServerKeys};
 use crate::service::{KeyRing, PublishHook, ServiceParts, ServiceSettings, SignFault, TrustSource};
@@ -138,7 +138,7 @@ impl PublishHook for Host {
     /// A file that cannot be written keeps no list from terminals; the next bundle then names an older one.
     fn published(&self, current: &CurrentStatusV1) {
         if let Err(error) = write_current_status(&self.folder, current) {
-            tracing::error!(error = &error as &dyn std::error::Error, "status version not written");
+            tracing::error!(error = chain(&error), "status version not written");
         }
     }
 }

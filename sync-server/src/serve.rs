@@ -10,7 +10,7 @@ use bhyt_platform::files::{self, FileAccess, FileError};
 use bhyt_platform::quic::{CloseCode, Listener, ServerConfig, TransportError};
 use tokio::sync::Semaphore;
 
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, chain};
 use crate::host::{Host, Parts};
 use crate::serve_connection::{Shared, serve_connection};
 use crate::service::{Service, ServiceFault};
@@ -72,7 +72,7 @@ async fn keep_status<S: Store>(service: &Service<S>, longest: Duration) {
             () = tokio::time::sleep(STATUS_LOOK) => {}
         }
         if let Err(fault) = service.publish_due().await {
-            tracing::error!(error = &fault as &dyn std::error::Error, "no status list made");
+            tracing::error!(error = chain(&fault), "no status list made");
         }
     }
 }
@@ -90,11 +90,11 @@ async fn watch_trust<S: Store>(service: &Service<S>, host: &Arc<Host>) {
             Ok(Ok(Reload::Newer)) => {
                 tracing::info!("new trust bundle in force");
                 if let Err(fault) = service.trust_changed().await {
-                    tracing::error!(error = &fault as &dyn std::error::Error, "no status list made");
+                    tracing::error!(error = chain(&fault), "no status list made");
                 }
             }
             Ok(Err(error)) if !failed_before => {
-                tracing::error!(error = &error as &dyn std::error::Error, "trust bundle not taken");
+                tracing::error!(error = chain(&error), "trust bundle not taken");
             }
             Ok(Ok(Reload::Unchanged) | Err(_)) | Err(_) => {}
         }

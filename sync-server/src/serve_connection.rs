@@ -12,6 +12,7 @@ use bhyt_platform::quic::{Arrival, CloseCode, Exchange, ServerConnection};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::exit::chain;
 use crate::service::{Next, Peer, Principal, ReplySink, Seat, Service, Stop};
 use crate::store::Store;
 
@@ -33,7 +34,7 @@ pub(crate) async fn serve_connection<S: Store>(arrival: Arrival, shared: Arc<Sha
         Ok(Principal::Retired) => return arrival.refuse(CloseCode::Retired),
         Ok(principal) => principal,
         Err(fault) => {
-            tracing::error!(error = &fault as &dyn std::error::Error, "key not looked up");
+            tracing::error!(error = chain(&fault), "key not looked up");
             let retry_after = BUSY_FOR;
             return arrival.refuse(CloseCode::Busy { retry_after });
         }
@@ -134,7 +135,7 @@ async fn push_news<S: Store>(connection: &ServerConnection, service: &Service<S>
             Err(Stop::PeerGone) => return,
             Err(stop) => {
                 // How far the client is, is not known now: it comes back and says so.
-                tracing::error!(error = &stop as &dyn std::error::Error, "news not sent");
+                tracing::error!(error = chain(&stop), "news not sent");
                 let retry_after = BUSY_FOR;
                 return connection.close(CloseCode::Busy { retry_after });
             }

@@ -19,6 +19,7 @@ use super::hub::{News, Seat};
 use super::operations::Operation;
 use super::principal::Principal;
 use super::values::CodePurposeV1;
+use crate::exit::chain;
 use crate::store::Store;
 
 /// The other end of a connection.
@@ -227,7 +228,7 @@ fn told(stop: &Stop) -> Result<Refusal, Stop> {
             Ok(*refusal)
         }
         Stop::Fault(fault) => {
-            tracing::error!(error = fault as &dyn std::error::Error, "request failed");
+            tracing::error!(error = chain(fault), "request failed");
             Ok(Refusal::Internal)
         }
         Stop::PeerGone => Err(Stop::PeerGone),

@@ -17,6 +17,7 @@ use super::fault::{ServiceFault, Stop};
 use super::status_changes::{RETIRED_BINDINGS, StatusDraft, binding_value};
 use super::values::{BindingV1, CardDetailsV1};
 use super::{ATTEMPTS_MAX, Draft, Service};
+use crate::exit::chain;
 use crate::store::{Commit, Outcome, Store};
 
 /// The device that is to hold a member's cards.
@@ -56,10 +57,7 @@ impl<S: Store> Service<S> {
                     Ok(Bound::Unchanged | Bound::NoFreeNumber) => {}
                     // Records go out though nobody signs; what was signed before is still good.
                     Err(fault @ (ServiceFault::NoKey { .. } | ServiceFault::Sign { .. })) => {
-                        tracing::error!(
-                            error = &fault as &dyn std::error::Error,
-                            "card not signed for a device"
-                        );
+                        tracing::error!(error = chain(&fault), "card not signed for a device");
                     }
                     Err(fault) => return Err(fault.into()),
                 }

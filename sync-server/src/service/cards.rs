@@ -25,6 +25,7 @@ use super::rows::{Alias, CardFields, fault, parse_card_number};
 use super::slots::SlotLease;
 use super::values::{AliasV1, AuditAction, CardDetailsV1, CardFactsV1, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Counting, Draft, Service};
+use crate::exit::chain;
 use crate::store::{Commit, DocWrite, Expected, Outcome, Store};
 
 /// Whether an operation is remembered, or is the same when done twice.
@@ -161,7 +162,7 @@ impl<S: Store> Service<S> {
         match self.issue(operation, row, Remember::Nothing).await {
             Ok(outcome) => outcome,
             Err(stop) => {
-                tracing::error!(error = &stop as &dyn std::error::Error, "row not issued");
+                tracing::error!(error = chain(&stop), "row not issued");
                 RowOutcome::Failed(fault(RowField::Number, RowReason::Internal))
             }
         }
