@@ -82,9 +82,9 @@ pub enum LogLevel {
     Error,
     /// And what may need a hand.
     Warn,
-    /// And what happened: starts, stops, connections, publications.
+    /// And what happened: starts, stops, new trust bundles.
     Info,
-    /// And each exchange.
+    /// And each connection, and each request that is refused.
     Debug,
     /// Everything.
     Trace,

@@ -6,7 +6,7 @@
 //! store/             the embedded store
 //! trust.cose         the trust bundle in force
 //! trust/N.cose       every bundle so far, by version
-//! status/            published status lists, and `current`
+//! status/current     the status version in force; the lists themselves lie in the store
 //! ```
 //!
 //! Root keys are born outside and stay outside: [`DataFolder::find_root_key`] looks for one that strayed in.
@@ -57,7 +57,7 @@ impl DataFolder {
         self.0.join("trust")
     }
 
-    /// `status/`, where the publisher keeps its lists.
+    /// `status/`.
     pub fn status(&self) -> PathBuf {
         self.0.join("status")
     }

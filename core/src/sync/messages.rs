@@ -1,6 +1,7 @@
 //! Frames of phones and terminals. One bidirectional stream is one exchange: the client sends a [`Request`] and reads
 //! [`Reply`] frames until [`Reply::Done`] or [`Reply::Refused`]. The server opens one-way streams of its own: the first
-//! carries [`Hello`], each later one carries replies that were not asked for (news), ending in [`Reply::Done`].
+//! carries [`Hello`], each later one a single [`Reply`] that was not asked for (news); taken in the order in which the
+//! streams were begun, they end in [`Reply::Done`].
 //!
 //! Enum variants are only ever appended; a changed struct gets a new schema number.
 
