@@ -118,6 +118,22 @@ fn an_interrupted_creation_is_finished() {
 }
 
 #[test]
+fn a_snapshot_that_a_full_disk_cut_short_harms_no_store() {
+    for (engine, database) in [(Engine::Sled, "."), (Engine::Own, "index")] {
+        let folder = filled(engine);
+        let path = folder.path().join("store");
+        let before = everything(&*engine.open(&path).unwrap());
+        assert!(!before.is_empty());
+        let unfinished = path.join(database).join("snap.00000000000FFFFF.generating");
+        for cut_short in [b"".as_slice(), b"half of a snapshot"] {
+            fs::write(&unfinished, cut_short).unwrap();
+            assert_eq!(everything(&*engine.open(&path).unwrap()), before, "{engine:?}");
+            assert!(!unfinished.exists(), "{engine:?}");
+        }
+    }
+}
+
+#[test]
 fn a_damaged_cache_is_set_aside_and_made_anew() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("cache");
