@@ -7,8 +7,8 @@
 //! Erasing a record takes the seed out of the page, leaves the survivors their own salts, and keeps of the erased one
 //! the hash of its leaf: the tree stays what it was and nothing is left to guess the body with.
 //!
-//! Promises: a page, wherever it was read from, is within [`PAGE_RECORDS_MAX`] and [`PAGE_BYTES_MAX`], one body above
-//! at most. Refuses: records after it has closed.
+//! Promises: a page, wherever it was read from, has a record, and is within [`PAGE_RECORDS_MAX`] and [`PAGE_BYTES_MAX`],
+//! one body above at most. Refuses: records after it has closed.
 
 use serde::{Deserialize, Serialize};
 
@@ -216,7 +216,7 @@ pub enum PageFault {
         /// The place asked for.
         seq: Seq,
     },
-    /// Bytes that no page of ours has: more than it takes, or beyond the longest feed.
+    /// Bytes that no page of ours has: no record, more than it takes, or beyond the longest feed.
     #[error("page from {first_seq} is over its bounds")]
     OverBounds {
         /// Where it begins.
@@ -258,7 +258,8 @@ impl TryFrom<PageParts> for FeedPage {
     fn try_from(PageParts { first_seq, leaves }: PageParts) -> Result<Self, PageFault> {
         let page = Self { first_seq, leaves };
         let last_bytes = page.records().last().map_or(0, |(_, last)| last.content.bytes().len());
-        let fits = page.count() <= PAGE_RECORDS_MAX
+        // Each has a record, so that a bound on records is one on pages too.
+        let fits = (1..=PAGE_RECORDS_MAX).contains(&page.count())
             && page.body_bytes() - last_bytes <= PAGE_BYTES_MAX
             && page.next_seq().0 <= FEED_RECORDS_MAX;
         if fits { Ok(page) } else { Err(PageFault::OverBounds { first_seq }) }

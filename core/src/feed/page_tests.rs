@@ -100,6 +100,7 @@ fn stored_pages_read_back_and_oversized_ones_do_not() {
     };
     refused(0, (0..=PAGE_RECORDS_MAX as u64).map(|seq| record(seq, 1)).collect());
     refused(0, (0..4).map(|seq| record(seq, BODY_BYTES_MAX)).collect());
+    refused(0, Vec::new());
     refused(FEED_RECORDS_MAX, vec![record(0, 1)]);
     refused(u64::MAX, vec![record(0, 1)]);
 }
