@@ -51,10 +51,15 @@ impl HeldStatus {
             return Err(DecodeError::Malformed("status file too long").into());
         }
         let (snapshot, deltas) = split(bytes)?;
+        let steps = deltas.len();
         // Older steps of the chain lie below the mark by nature: only the last one is held against it.
         let mut held = Self::step(None, snapshot, trust)?;
         for delta in deltas {
             held = Self::step(Some(&held), delta, trust)?;
+        }
+        // A snapshot among the deltas, or a delta that makes others needless: nothing that is written.
+        if held.deltas.len() != steps {
+            return Err(DecodeError::Malformed("not a chain of deltas").into());
         }
         let marks = marks.admit(trust, held.key_id, held.mark())?;
         Ok((held, marks))
