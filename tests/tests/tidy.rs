@@ -81,7 +81,7 @@ fn every_command_of_the_readme_exists() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let first = readme.find("cargo run --release --bin bhyt-demo").expect("the first command");
     let second = readme.find("\ntests/run\n").expect("the second command");
-    let line_of = |at: usize| readme[..at].lines().count() + 1;
+    let line_of = |at: usize| readme.get(..at).map_or(usize::MAX, |before| before.lines().count() + 1);
     assert!(line_of(first) <= 25 && line_of(second) <= 25, "both commands stand by line 25");
     assert!(root().join("tests/run").exists());
     let manifests: String = ["sync-server", "client-sdk/wallet", "clinic-terminal", "tests"]
@@ -111,15 +111,15 @@ fn sources() -> Vec<(String, String)> {
     folders.iter().for_each(|folder| collect(&root().join(folder), &mut files));
     assert!(files.len() > 30, "the sources were found");
     let named = |path: PathBuf| {
-        let text = fs::read_to_string(&path).unwrap();
-        (path.strip_prefix(root()).unwrap().to_string_lossy().into_owned(), text)
+        let text = fs::read_to_string(&path).expect("a source that can be read");
+        (path.strip_prefix(root()).expect("a path inside").to_string_lossy().into_owned(), text)
     };
     files.into_iter().map(named).collect()
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
-    for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
+    for entry in fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
         if path.is_dir() && !path.ends_with("target") {
             collect(&path, files);
         } else if path.extension().is_some_and(|extension| extension == "rs") {
@@ -129,5 +129,5 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
 }
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").canonicalize().expect("the root")
 }
