@@ -7,6 +7,8 @@
 mod authorisation;
 #[path = "server_service/codes.rs"]
 mod codes;
+#[path = "server_service/key_check.rs"]
+mod key_check;
 #[path = "server_service/news.rs"]
 mod news;
 #[path = "server_service/operators.rs"]

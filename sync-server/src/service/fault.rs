@@ -64,6 +64,9 @@ pub enum ServiceFault {
         /// Why.
         source: OpenError,
     },
+    /// The store was made under another store key.
+    #[error("store.key is not the key of this store")]
+    WrongStoreKey,
     /// A stored value contradicts another.
     #[error("a stored {what} is missing or contradicts another")]
     Inconsistent {

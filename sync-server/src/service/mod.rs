@@ -19,6 +19,7 @@ mod docs;
 mod fault;
 mod feed;
 mod hub;
+mod key_check;
 mod member_import;
 mod members;
 mod operations;
@@ -78,7 +79,7 @@ pub struct Service<S> {
 }
 
 impl<S: Store> Service<S> {
-    /// Opens the service: loads the status list, and publishes what a crash kept from being published.
+    /// Opens the service: checks that the store is sealed under this key, loads the status list, and publishes what a crash kept from being published.
     ///
     /// # Errors
     /// [`ServiceFault`] when the store or a key fails.
@@ -99,6 +100,7 @@ impl<S: Store> Service<S> {
             settings: parts.settings,
             started,
         };
+        service.check_store_key().await?;
         service.load_status().await?;
         service.publish_due().await?;
         Ok(service)

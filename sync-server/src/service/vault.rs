@@ -17,6 +17,7 @@ pub(crate) struct Vault {
     index: SealKey,
     codes: SealKey,
     order: SealKey,
+    check: SealKey,
 }
 
 impl Vault {
@@ -27,6 +28,7 @@ impl Vault {
             index: store_key.derive(b"bhyt/index/v1"),
             codes: store_key.derive(b"bhyt/codes/v1"),
             order: store_key.derive(b"bhyt/index-order/v1"),
+            check: store_key.derive(b"bhyt/key-check/v1"),
         }
     }
 
@@ -73,6 +75,15 @@ impl Vault {
     /// A keyed hash of an operator's command: equal for equal commands, and nothing to guess numbers with.
     pub(crate) fn hash_command(&self, command: &[u8]) -> [u8; 32] {
         self.index.blind(&[b"command/", command].concat())
+    }
+
+    /// Tells this store key from others, and tells nothing about it.
+    pub(crate) fn key_check(&self) -> [u8; 16] {
+        let mut check = [0; 16];
+        for (to, from) in check.iter_mut().zip(self.check.blind(b"store")) {
+            *to = from;
+        }
+        check
     }
 
     /// What makes the order of status indexes unpredictable.

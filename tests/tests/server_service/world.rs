@@ -22,13 +22,14 @@ use bhyt_platform::clock::ManualClock;
 use bhyt_platform::entropy::SeededEntropy;
 use bhyt_server::service::values::{OperatorRole, OperatorV1};
 use bhyt_server::service::{
-    KeyRing, NoHook, Peer, Seat, Service, ServiceParts, ServiceSettings, SignFault, TrustSource,
+    KeyRing, NoHook, Peer, Seat, Service, ServiceFault, ServiceParts, ServiceSettings, SignFault, TrustSource,
 };
 use bhyt_server::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
 
 /// 23 November 2026, 09:00 in Vietnam.
 pub(crate) const START: UnixSeconds = UnixSeconds(1_795_399_200);
 pub(crate) const DAY: u64 = 86_400;
+pub(crate) const STORE_KEY: [u8; 32] = [42; 32];
 
 pub(crate) type TestService = Service<SharedStore>;
 
@@ -334,9 +335,20 @@ async fn open(
     store: &SharedStore,
     seed: u64,
 ) -> Arc<TestService> {
+    let key = SealKey::from_bytes(STORE_KEY);
+    Arc::new(open_under(key, clock, authority, store, seed).await.unwrap())
+}
+
+pub(crate) async fn open_under(
+    store_key: SealKey,
+    clock: &ManualClock,
+    authority: &Arc<Authority>,
+    store: &SharedStore,
+    seed: u64,
+) -> Result<TestService, ServiceFault> {
     let parts = ServiceParts {
         store: store.clone(),
-        store_key: SealKey::from_bytes([42; 32]),
+        store_key,
         keys: Arc::clone(authority) as Arc<dyn KeyRing>,
         trust: Arc::clone(authority) as Arc<dyn TrustSource>,
         clock: Arc::new(clock.clone()),
@@ -344,7 +356,7 @@ async fn open(
         published: Arc::new(NoHook),
         settings: ServiceSettings::default(),
     };
-    Arc::new(Service::open(parts).await.unwrap())
+    Service::open(parts).await
 }
 
 pub(crate) async fn enter_operator(store: &impl Store, seed: u8, roles: &[OperatorRole]) {
