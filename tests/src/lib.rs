@@ -8,4 +8,6 @@ pub mod dice;
 pub mod forge;
 pub mod operator;
 pub mod people;
+pub mod relay;
 pub mod server;
+pub mod weather;
