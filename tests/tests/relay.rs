@@ -137,17 +137,17 @@ fn a_connected_phone_gets_its_news_through_rough_weather_and_new_addresses() {
 }
 
 fn socket() -> UdpSocket {
-    let socket = UdpSocket::bind(any_port()).unwrap();
-    socket.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let socket = UdpSocket::bind(any_port()).expect("a socket");
+    socket.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
     socket
 }
 
 fn address(socket: &UdpSocket) -> SocketAddr {
-    socket.local_addr().unwrap()
+    socket.local_addr().expect("an address")
 }
 
 fn received(socket: &UdpSocket) -> Option<(Vec<u8>, SocketAddr)> {
     let mut buffer = [0; 2_048];
     let (length, from) = socket.recv_from(&mut buffer).ok()?;
-    Some((buffer[..length].to_vec(), from))
+    Some((buffer.get(..length)?.to_vec(), from))
 }
