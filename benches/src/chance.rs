@@ -52,3 +52,37 @@ fn ln_factorial(n: u64) -> f64 {
     let x = n as f64;
     x * x.ln() - x + 0.5 * (std::f64::consts::TAU * x).ln() + 1.0 / (12.0 * x) - 1.0 / (360.0 * x.powi(3))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Against the definition, counted out in whole numbers.
+    #[test]
+    fn the_multinomial_is_that_of_small_numbers() {
+        let factorial = |n: u64| (1..=u128::from(n)).product::<u128>();
+        for (n, counts) in
+            [(10, vec![3, 2]), (12, vec![12]), (20, vec![1, 1, 1]), (30, vec![15]), (9, vec![])]
+        {
+            let rest = n - counts.iter().sum::<u64>();
+            let parts: u128 = counts.iter().map(|count| factorial(*count)).product();
+            let exact = (factorial(n) / parts / factorial(rest)) as f64;
+            let got = lg_multinomial(n, &counts);
+            assert!((got - exact.log2()).abs() < 1e-7, "{n} {counts:?}: {got}");
+        }
+    }
+
+    /// Half of a million bits: a little under a million, by half of lg(π n / 2).
+    #[test]
+    fn the_multinomial_is_that_of_large_numbers() {
+        let (n, expected) = (1_000_000_u64, 1e6 - 0.5 * (std::f64::consts::PI * 5e5).log2());
+        assert!((lg_multinomial(n, &[n / 2]) - expected).abs() < 1e-3);
+    }
+
+    #[test]
+    fn a_seed_gives_the_same_distinct_numbers_in_order() {
+        let drawn = Chance::new(7).distinct(1_000, 5_000);
+        assert_eq!(drawn, Chance::new(7).distinct(1_000, 5_000));
+        assert!(drawn.is_sorted_by(|a, b| a < b) && drawn.len() == 1_000 && drawn.iter().all(|n| *n < 5_000));
+    }
+}

@@ -1,19 +1,28 @@
 //! `bhyt-bench`: every figure beside the limit it is held against, measured in the same run.
 
+// Parts of the framework stand before the figures that use them.
+#![allow(dead_code)]
+
 mod card;
 mod chance;
+mod child;
 mod figure;
+mod groups;
+mod plot;
 mod report;
+mod run;
+mod sample;
 mod status;
 mod verify;
 
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::figure::Figure;
+use crate::groups::GROUPS;
+use crate::run::{Format, Run, Scale};
 
 /// Measures what the project promises, and what physics and cryptography allow, side by side.
 #[derive(Debug, Parser)]
@@ -25,67 +34,92 @@ struct Cli {
     /// One JSON object a line: id, value, unit, limit, ratio, goal, holds.
     #[arg(long)]
     json: bool,
-    /// Writes the table to this file too, with machine and time.
+    /// Writes the table to this file too, with machine and time, and a plot beside it (the same name in .svg).
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
     /// A hundredth of the work: shows that everything runs, its times say little.
     #[arg(long)]
     quick: bool,
+    /// A part in a measurement, played for another process of this program.
+    #[arg(long, hide = true, num_args = 1.., value_name = "NAME", allow_hyphen_values = true)]
+    child: Vec<String>,
 }
 
 const HELP: &str = "\
 Examples:
-  cargo run --release --bin bhyt-bench
-  cargo run --release --bin bhyt-bench -- --only status --json
-  cargo run --release --bin bhyt-bench -- --report docs/benchmarks.md
+  cargo build --release --bins && target/release/bhyt-bench
+  bhyt-bench --only status --json
+  bhyt-bench --report docs/benchmarks.md
 
-A figure that misses its goal is printed like the others; the exit code is 0 when everything was measured.";
+It starts the project's programs that lie beside it. Progress goes to stderr.
 
-fn main() -> io::Result<ExitCode> {
-    let cli = Cli::parse();
+A figure that misses its goal is printed like the others.
+
+Exit codes:
+  0    everything was measured
+  64   the command line is not understood, or no figure has such an id
+  74   the report cannot be written
+  101  something could not be measured; stderr says what";
+
+fn main() -> ExitCode {
+    let cli = Cli::try_parse().unwrap_or_else(|error| {
+        // Help and version are no mistakes.
+        let code = if error.use_stderr() { USAGE } else { 0 };
+        let _ = error.print();
+        std::process::exit(code.into())
+    });
+    if let Some((name, arguments)) = cli.child.split_first() {
+        return match child::play(name, arguments) {
+            Some(()) => ExitCode::SUCCESS,
+            None => fail(USAGE, "no such part"),
+        };
+    }
+    let format = if cli.json { Format::Json } else { Format::Text };
     let scale = if cli.quick { Scale::Hundredth } else { Scale::Full };
-    let wanted = |prefix: &str| {
-        cli.only.as_deref().is_none_or(|only| only.starts_with(prefix) || prefix.starts_with(only))
-    };
-    let mut out = io::stdout().lock();
-    let mut all = Vec::new();
-    let groups: [(&str, Measure); 4] =
-        [("card", card::card), ("live", card::live), ("verify", verify::verify), ("status", status::status)];
-    for (_, measure) in groups.into_iter().filter(|(prefix, _)| wanted(prefix)) {
-        for figure in measure(scale) {
-            if cli.only.as_deref().is_some_and(|only| !figure.id.starts_with(only)) {
-                continue;
-            }
-            match cli.json {
-                true => writeln!(out, "{}", serde_json::to_string(&figure).map_err(io::Error::other)?)?,
-                false => writeln!(out, "{}", report::line(&figure))?,
-            }
-            out.flush()?;
-            all.push(figure);
-        }
+    let mut run = Run::new(scale, format, cli.only);
+    let wanted = GROUPS.iter().filter(|group| group.promises.iter().any(|promise| run.wants(promise)));
+    let wanted: Vec<_> = wanted.collect();
+    if wanted.is_empty() {
+        let ids: Vec<_> = GROUPS.iter().flat_map(|group| group.promises).map(|promise| promise.id).collect();
+        return fail(USAGE, &format!("no figure has such an id; there are:\n  {}", ids.join("\n  ")));
+    }
+    for group in wanted {
+        (group.measure)(&mut run);
     }
     if let Some(path) = cli.report {
-        std::fs::write(path, report::page(&all))?;
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Measures figures whose ids begin alike.
-type Measure = fn(Scale) -> Vec<Figure>;
-
-/// How much is measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Scale {
-    Full,
-    Hundredth,
-}
-
-impl Scale {
-    /// `full`, or a hundredth of it.
-    fn of(self, full: u64) -> u64 {
-        match self {
-            Self::Full => full,
-            Self::Hundredth => full / 100,
+        let plot = path.with_extension("svg");
+        let page = report::page(&run, &plot);
+        if let Err(error) =
+            std::fs::write(&plot, plot::draw(run.points())).and_then(|()| std::fs::write(path, page))
+        {
+            return fail(IO, &format!("the report cannot be written: {error}"));
         }
+    }
+    ExitCode::SUCCESS
+}
+
+fn fail(code: u8, why: &str) -> ExitCode {
+    // Nobody is left to tell when stderr is gone.
+    let _ = writeln!(io::stderr(), "bhyt-bench: {why}");
+    ExitCode::from(code)
+}
+
+const USAGE: u8 = 64;
+const IO: u8 = 74;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound_and_every_example_parses() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+        let examples = HELP.lines().filter_map(|line| line.trim().strip_prefix("bhyt-bench "));
+        let parsed = examples.map(|example| {
+            let words = ["bhyt-bench"].into_iter().chain(example.split_whitespace());
+            Cli::try_parse_from(words).unwrap_or_else(|error| panic!("{example}: {error}"))
+        });
+        assert_eq!(parsed.count(), 2);
     }
 }

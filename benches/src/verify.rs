@@ -13,15 +13,18 @@ use bhyt_core::verdict::Outcome;
 use bhyt_core::verify::{Now, verify_text};
 use ed25519_dalek::{Signature, Signer as _, SigningKey, VerifyingKey};
 
-use crate::Scale;
 use crate::card::{now, present, sign};
 use crate::chance::Chance;
-use crate::figure::{Figure, median};
+use crate::figure::{Figure, Goal, Promise};
+use crate::run::{Group, Run, Scale};
+use crate::sample::Pairs;
 use crate::status::{CARDS, national_list};
 
-/// `verify.ratio`: text in, verdict out, of distinct cards and keys, each once, with the national list loaded; ÷ 2 ×
-/// (`from_bytes` + `verify_strict`) of as many distinct keys, in turn with it.
-pub(crate) fn verify(scale: Scale) -> Vec<Figure> {
+/// `verify.ratio`.
+pub(crate) const VERIFY: &Group = &Group { promises: &[VERIFY_RATIO], measure: verify };
+
+fn verify(run: &mut Run) {
+    let scale = run.scale;
     let issuer = SecretKey::from_seed(&[1; 32]);
     let status_key = SecretKey::from_seed(&[5; 32]);
     let trust = trust(&issuer, &status_key);
@@ -34,7 +37,7 @@ pub(crate) fn verify(scale: Scale) -> Vec<Figure> {
     let texts = make_texts(&issuer, &status, scale, &mut chance);
     let signatures = make_signatures(texts.len(), &mut chance);
     let replay = ReplayCache::default();
-    let mut ratios = Vec::new();
+    let mut pairs = Pairs::default();
     for (texts, signatures) in texts.chunks(TURN).zip(signatures.chunks(TURN)) {
         let started = Instant::now();
         for text in texts {
@@ -47,10 +50,9 @@ pub(crate) fn verify(scale: Scale) -> Vec<Figure> {
             let key = VerifyingKey::from_bytes(black_box(key)).expect("a key");
             key.verify_strict(message, signature).expect("a signature");
         }
-        ratios.push(ours.as_secs_f64() / (2.0 * started.elapsed().as_secs_f64()));
+        pairs.add(ours, 2 * started.elapsed());
     }
-    let ratio = median(ratios);
-    vec![Figure::ratio("verify.ratio", ratio, 1.0, 1.15)]
+    run.found(Figure::ratio(&VERIFY_RATIO, pairs.ratio(), pairs.limit() * 1e6 / TURN as f64));
 }
 
 fn make_texts(issuer: &SecretKey, status: &HeldStatus, scale: Scale, chance: &mut Chance) -> Vec<String> {
@@ -78,7 +80,8 @@ fn make_signatures(count: usize, chance: &mut Chance) -> Vec<([u8; 32], Vec<u8>,
     (0..count).map(make).collect()
 }
 
-fn trust(issuer: &SecretKey, status: &SecretKey) -> Verified<TrustBundle> {
+/// A bundle in force that names a card key and a status key.
+pub(crate) fn trust(issuer: &SecretKey, status: &SecretKey) -> Verified<TrustBundle> {
     let root = SecretKey::from_seed(&[9; 32]);
     let issued = now().minus(86_400);
     let key = |key: &SecretKey, usage| TrustedKey {
@@ -103,3 +106,13 @@ fn trust(issuer: &SecretKey, status: &SecretKey) -> Verified<TrustBundle> {
 
 /// Verifications in one turn; short enough that both sides see the same machine.
 const TURN: usize = 100;
+
+const VERIFY_RATIO: Promise = Promise {
+    id: "verify.ratio",
+    unit: "ratio",
+    limit_unit: "µs",
+    goal: Goal::AtMost(1.15),
+    how: "Live presentation, text in, verdict out, of 10,000 distinct cards and keys, each once, with the national list \
+          loaded; ÷ 2 × (`from_bytes` + `verify_strict`) of ed25519-dalek with as many distinct keys, in turns of 100.",
+    cause: "",
+};
