@@ -43,6 +43,7 @@ macro_rules! contract {
 
 contract! {
     a_feed_grows_only_from_the_head_that_was_expected
+    several_feeds_grow_in_one_commit_or_none_does
     pages_are_read_in_order_and_never_another_members
     a_lost_race_changes_nothing
     documents_are_compared_and_set
@@ -66,6 +67,22 @@ async fn a_feed_grows_only_from_the_head_that_was_expected(store: &impl Store) {
     assert_eq!(store.head(member(2)).await.unwrap(), None);
     apply(store, append(member(1), Some((1, 1)), head(2, 1, b"second"), &[])).await;
     assert_eq!(store.head(member(1)).await.unwrap(), Some(head(2, 1, b"second")));
+}
+
+async fn several_feeds_grow_in_one_commit_or_none_does(store: &impl Store) {
+    let both = |second: Option<(u64, u64)>| {
+        let mut commit = append(member(1), None, head(1, 1, b"one"), &[page(0, 1)]);
+        commit.appends.extend(append(member(2), second, head(1, 1, b"two"), &[page(0, 2)]).appends);
+        commit
+    };
+    lose(store, both(Some((1, 1)))).await;
+    assert_eq!(store.head(member(1)).await.unwrap(), None);
+    assert_eq!(store.read(member(1), 0, 9).await.unwrap(), []);
+    apply(store, both(None)).await;
+    lose(store, both(None)).await;
+    assert_eq!(store.head(member(1)).await.unwrap(), Some(head(1, 1, b"one")));
+    assert_eq!(store.head(member(2)).await.unwrap(), Some(head(1, 1, b"two")));
+    assert_eq!(store.read(member(2), 0, 9).await.unwrap(), [page(0, 2)]);
 }
 
 async fn pages_are_read_in_order_and_never_another_members(store: &impl Store) {
@@ -101,7 +118,7 @@ async fn a_lost_race_changes_nothing(store: &impl Store) {
     lose(store, with(set("missing", Expected::Revision(1), b"2"))).await;
     lose(store, with(remove("missing", Expected::Revision(1)))).await;
     let mut bad_head = with(set("taken", Expected::Any, b"2"));
-    bad_head.append.as_mut().unwrap().expected = Some((1, 1));
+    bad_head.appends[0].expected = Some((1, 1));
     lose(store, bad_head).await;
     assert_eq!(doc(store, "new").await, None);
     assert_eq!(doc(store, "taken").await, Some((1, b"1".to_vec())));
@@ -220,6 +237,9 @@ async fn what_breaks_a_bound_is_refused_whole(store: &impl Store) {
     let twice = docs([set("a", Expected::Any, b"1"), set("a", Expected::Any, b"2")]);
     assert!(matches!(store.commit(twice).await, Err(StoreFault::WrittenTwice)));
     let twice = append(member(1), None, head(1, 1, b""), &[page(3, 1), page(3, 2)]);
+    assert!(matches!(store.commit(twice).await, Err(StoreFault::WrittenTwice)));
+    let mut twice = append(member(1), None, head(1, 1, b""), &[]);
+    twice.appends.extend(append(member(1), Some((1, 1)), head(1, 2, b""), &[]).appends);
     assert!(matches!(store.commit(twice).await, Err(StoreFault::WrittenTwice)));
     assert_eq!(scan(store, DocKind::Card, None, 9).await, Vec::<Vec<u8>>::new());
     assert_eq!(store.head(member(1)).await.unwrap(), None);
@@ -341,7 +361,7 @@ fn page(number: u32, fill: u8) -> StoredPage {
 fn append(member: MemberId, expected: Option<(u64, u64)>, head: StoredHead, pages: &[StoredPage]) -> Commit {
     let pages = pages.to_vec();
     let append = Append { member, expected, head, pages };
-    Commit { append: Some(append), ..Commit::default() }
+    Commit { appends: vec![append], ..Commit::default() }
 }
 
 fn announce(members: impl Into<Vec<MemberId>>) -> Commit {

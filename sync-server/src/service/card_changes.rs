@@ -42,7 +42,7 @@ impl<S: Store> Service<S> {
             let mut status = StatusDraft::default();
             self.set_standing(&mut card, &mut tail, &mut status, standing, operation.now).await?;
             let commit = Commit {
-                append: Some(self.seal_feed(tail, &member.key, operation.now)?),
+                appends: vec![self.seal_feed(tail, &member.key, operation.now)?],
                 docs: vec![
                     card.write(&member.key, &*self.entropy)?,
                     operation.remember(OperationAnswerV1::Applied)?,
@@ -127,7 +127,7 @@ impl<S: Store> Service<S> {
         let successor = self.make_card(&mut member, &mut tail, facts)?;
         let expected = alias.map_or(Expected::Absent, |alias| Expected::Revision(alias.revision));
         let commit = Commit {
-            append: Some(self.seal_feed(tail, &member.key, operation.now)?),
+            appends: vec![self.seal_feed(tail, &member.key, operation.now)?],
             docs: vec![
                 card.write(&member.key, &*self.entropy)?,
                 successor.write(&member.key, &*self.entropy)?,

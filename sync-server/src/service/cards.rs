@@ -231,7 +231,7 @@ impl<S: Store> Service<S> {
             docs.push(operation.remember(OperationAnswerV1::Applied)?);
         }
         let commit = Commit {
-            append: Some(self.seal_feed(tail, &member.key, operation.now)?),
+            appends: vec![self.seal_feed(tail, &member.key, operation.now)?],
             docs,
             announce: vec![member.id],
         };

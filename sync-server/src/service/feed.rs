@@ -164,7 +164,7 @@ impl<S: Store> Service<S> {
             head: StoredHead { epoch: epoch.0, size, bytes: encode("feed head", &kept)? },
             pages: Vec::new(),
         };
-        let commit = Commit { append: Some(append), ..Commit::default() };
+        let commit = Commit { appends: vec![append], ..Commit::default() };
         let applied = self.store.commit(commit).await? == Outcome::Applied;
         Ok(applied.then_some(ServedHead { kept, ..head }))
     }

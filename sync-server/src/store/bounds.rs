@@ -11,11 +11,11 @@ impl Commit {
     /// The number of keys this commit writes at most, or why it is not taken.
     pub(super) fn checked_keys(&self) -> Result<usize, StoreFault> {
         let shards: BTreeSet<Shard> = self.announce.iter().map(|id| Shard::of(*id)).collect();
-        let pages = self.append.as_ref().map_or(0, |append| 1 + append.pages.len());
+        let pages: usize = self.appends.iter().map(|append| 1 + append.pages.len()).sum();
         let keys = self.docs.len() + pages + self.announce.len() + shards.len();
         within(Bounded::Keys, COMMIT_KEYS_MAX, keys)?;
         self.check_docs()?;
-        self.check_append()?;
+        self.check_appends()?;
         Ok(keys)
     }
 
@@ -29,16 +29,17 @@ impl Commit {
         once(different.len(), self.docs.len())
     }
 
-    fn check_append(&self) -> Result<(), StoreFault> {
-        let Some(append) = &self.append else {
-            return Ok(());
-        };
-        within(Bounded::Head, HEAD_BYTES_MAX, append.head.bytes.len())?;
-        for page in &append.pages {
-            within(Bounded::Page, BYTES_MAX, page.bytes.len())?;
+    fn check_appends(&self) -> Result<(), StoreFault> {
+        for append in &self.appends {
+            within(Bounded::Head, HEAD_BYTES_MAX, append.head.bytes.len())?;
+            for page in &append.pages {
+                within(Bounded::Page, BYTES_MAX, page.bytes.len())?;
+            }
+            let different: BTreeSet<_> = append.pages.iter().map(|page| page.number).collect();
+            once(different.len(), append.pages.len())?;
         }
-        let different: BTreeSet<_> = append.pages.iter().map(|page| page.number).collect();
-        once(different.len(), append.pages.len())
+        let different: BTreeSet<_> = self.appends.iter().map(|append| append.member).collect();
+        once(different.len(), self.appends.len())
     }
 }
 

@@ -116,18 +116,19 @@ struct State {
 
 impl State {
     fn expects(&self, commit: &Commit) -> bool {
-        let head = commit.append.as_ref().is_none_or(|append| {
+        let heads = commit.appends.iter().all(|append| {
             let stored = self.heads.get(&append.member);
             stored.map(|head| (head.epoch, head.size)) == append.expected
         });
-        head && commit.docs.iter().all(|write| {
-            let stored = self.docs.get(&write.key);
-            write.expected.is_met_by(stored.map(|doc| doc.revision))
-        })
+        heads
+            && commit.docs.iter().all(|write| {
+                let stored = self.docs.get(&write.key);
+                write.expected.is_met_by(stored.map(|doc| doc.revision))
+            })
     }
 
     fn apply(&mut self, commit: Commit, changes_kept: u64) {
-        if let Some(append) = commit.append {
+        for append in commit.appends {
             for page in append.pages {
                 self.pages.insert((append.member, page.number), page.bytes);
             }

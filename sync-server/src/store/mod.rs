@@ -1,7 +1,7 @@
 //! What the server asks of a store: a small, async, domain-level trait, so that PostgreSQL can stand behind it as the
 //! embedded store does today. Bodies arrive sealed; a store never sees one open.
 //!
-//! A write is one [`Commit`]: a member's feed grows, documents change, and a change is announced, all or nothing, and
+//! A write is one [`Commit`]: feeds grow, documents change, and changes are announced, all or nothing, and
 //! durable when the call returns. Writes say what they expect to find; a lost race changes nothing and is told.
 //! Reads see only what is durable, so whatever was read may leave the process. Two reads may lie on either side of a
 //! commit: whoever needs head and pages to agree reads the head first, and takes from the pages what the head covers.
@@ -197,8 +197,8 @@ impl fmt::Debug for Doc {
 /// A change that is applied whole or not at all.
 #[derive(Clone, Debug, Default)]
 pub struct Commit {
-    /// Growth of one member's feed.
-    pub append: Option<Append>,
+    /// Growth of feeds, each member's once.
+    pub appends: Vec<Append>,
     /// Documents written or removed.
     pub docs: Vec<DocWrite>,
     /// Members whose phones have news; announced through [`Store::tail`].

@@ -79,10 +79,10 @@ impl Writer {
     /// Takes the commit into the group if everything it expects is so. A fault of reading leaves the group as it was.
     fn judge(&mut self, group: &mut Group, commit: Commit) -> Result<Outcome, StoreFault> {
         let mut writes = Values::new();
-        if let Some(append) = commit.append
-            && !self.judge_append(group, append, &mut writes)?
-        {
-            return Ok(Outcome::Lost);
+        for append in commit.appends {
+            if !self.judge_append(group, append, &mut writes)? {
+                return Ok(Outcome::Lost);
+            }
         }
         for write in commit.docs {
             if !self.judge_doc(group, write, &mut writes)? {

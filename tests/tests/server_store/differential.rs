@@ -84,8 +84,11 @@ impl Random {
     /// A commit whose expectations are right more often than not.
     async fn commit(&self, oracle: &impl Store) -> Commit {
         let mut commit = Commit::default();
-        if self.below(2) == 0 {
-            commit.append = Some(self.append(oracle).await);
+        for _ in 0..self.below(3) {
+            let append = self.append(oracle).await;
+            if commit.appends.iter().all(|other| other.member != append.member) {
+                commit.appends.push(append);
+            }
         }
         for _ in 0..self.below(4) {
             let write = self.doc_write(oracle).await;
