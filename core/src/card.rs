@@ -62,7 +62,7 @@ impl CardClaims {
     pub fn validity_at(&self, at: UnixSeconds) -> Validity {
         if at < self.valid_from.start() {
             Validity::NotYet
-        } else if self.valid_to.is_some_and(|last| at >= last.plus_days(1).start()) {
+        } else if self.valid_to.is_some_and(|last| at >= last.end()) {
             Validity::Over
         } else {
             Validity::Valid
@@ -91,7 +91,7 @@ impl Payload for CardClaims {
             // RFC 8392 §3.1: 1 iss, 2 sub, 4 exp, 5 nbf, 6 iat; RFC 8747 §3.1: 8 cnf
             e.map(length)?.u8(1)?.str(ISSUER)?.u8(2)?.str(self.number.as_str())?;
             if let Some(last) = self.valid_to {
-                e.u8(4)?.u64(last.plus_days(1).start().0)?;
+                e.u8(4)?.u64(last.end().0)?;
             }
             e.u8(5)?.u64(self.valid_from.start().0)?.u8(6)?.u64(self.issued_at.0)?;
             if let Some(binding) = &self.binding {
@@ -148,7 +148,7 @@ impl CardClaims {
 struct Draft {
     issuer: Option<()>,
     number: Option<CardNumber>,
-    expires: Option<Day>,
+    valid_to: Option<Day>,
     valid_from: Option<Day>,
     issued_at: Option<UnixSeconds>,
     holder_key: Option<PublicKey>,
@@ -178,7 +178,7 @@ impl Draft {
                     Some((d.str()? == ISSUER).then_some(()).ok_or(DecodeError::Malformed("issuer"))?)
             }
             2 => self.number = Some(parsed(CardNumber::parse(d.str()?))?),
-            4 => self.expires = Some(read_day_start(d)?),
+            4 => self.valid_to = Some(read_day_end(d)?),
             5 => self.valid_from = Some(read_day_start(d)?),
             6 => self.issued_at = Some(UnixSeconds(d.u64()?)),
             8 => self.holder_key = Some(read_cnf(d)?),
@@ -202,14 +202,14 @@ impl Draft {
             return Some(Err(DecodeError::Malformed("number stands twice")));
         }
         let valid_from = self.valid_from?;
-        if self.expires.is_some_and(|expires| expires <= valid_from) {
+        if self.valid_to.is_some_and(|last| last < valid_from) {
             return Some(Err(DecodeError::Malformed("card ends before it begins")));
         }
         Some(Ok(CardClaims {
             social_number: card.social_number.or(implied)?,
             number,
             valid_from,
-            valid_to: self.expires.map(|day| day.plus_days(-1)),
+            valid_to: self.valid_to,
             issued_at: self.issued_at?,
             binding,
             full_name: card.full_name?,
@@ -249,12 +249,20 @@ impl CardDraft {
     }
 }
 
-/// A whole day's first second, as nbf and exp carry it.
+/// A whole day's first second, as nbf carries it.
 fn read_day_start(d: &mut Decoder<'_>) -> Result<Day, DecodeError> {
     let at = UnixSeconds(d.u64()?);
     // Zero is where the days before 1970-01-02 are cut off, and is the start of none.
     let is_start = at.day().start() == at && at.0 > 0;
     is_start.then_some(at.day()).ok_or(DecodeError::Malformed("not the start of a day"))
+}
+
+/// The last day, of whose end exp tells.
+fn read_day_end(d: &mut Decoder<'_>) -> Result<Day, DecodeError> {
+    let at = UnixSeconds(d.u64()?);
+    let last = at.minus(1).day();
+    let is_end = last.end() == at && at.0 > 0;
+    is_end.then_some(last).ok_or(DecodeError::Malformed("not the end of a day"))
 }
 
 fn read_days(d: &mut Decoder<'_>) -> Result<Day, DecodeError> {

@@ -77,14 +77,14 @@ impl CardRecord {
         })
     }
 
-    /// Reads a body. An unknown standing is [`DecodeError::NeedsUpdate`].
+    /// Reads a body. An unknown standing, and an unknown code of báo giảm, is [`DecodeError::NeedsUpdate`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let (mut credential, mut standing, mut code) = (None, None, None);
         read_map(&mut cbor::decoder(bytes)?, |key, d| {
             match key {
                 1 => credential = Some(d.bytes()?),
                 2 => standing = Some(d.u64()?),
-                3 => code = ReducedCode::new(d.u64()?),
+                3 => code = Some(d.u64()?),
                 _ => return Ok(Key::Unknown),
             }
             Ok(Key::Known)
@@ -93,7 +93,9 @@ impl CardRecord {
         let standing = match (standing, code) {
             (Some(0), None) => CardStanding::InForce,
             (Some(1), None) => CardStanding::Withdrawn,
-            (Some(2), Some(code)) => CardStanding::Reduced(code),
+            (Some(2), Some(code)) => {
+                CardStanding::Reduced(ReducedCode::new(code).ok_or(DecodeError::NeedsUpdate)?)
+            }
             (Some(3), None) => CardStanding::Superseded,
             (Some(4), None) => CardStanding::Held,
             (Some(5..), _) => return Err(DecodeError::NeedsUpdate),

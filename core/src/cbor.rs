@@ -64,7 +64,8 @@ pub fn read_map<'b>(
 ) -> Result<(), DecodeError> {
     let length = decoder.map()?.ok_or(DecodeError::Malformed("indefinite map"))?;
     for _ in 0..length {
-        let key = decoder.i64()?;
+        // No key of any object is near the ends: one that no i64 holds is as unknown as they are.
+        let key = i128::from(decoder.int()?).clamp(i64::MIN.into(), i64::MAX.into()) as i64;
         match read(key, decoder)? {
             Key::Known => {}
             Key::Unknown if key >= 0 => decoder.skip()?,

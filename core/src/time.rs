@@ -80,6 +80,12 @@ impl Day {
         UnixSeconds(u64::try_from(seconds).unwrap_or(0))
     }
 
+    /// 00:00:00 in Vietnam of the day after this one, also of the last day there is; zero for days before 1970-01-01.
+    pub fn end(self) -> UnixSeconds {
+        let seconds = (self.days() + 1) * DAY_SECONDS as i64 - UTC_PLUS_7 as i64;
+        UnixSeconds(u64::try_from(seconds).unwrap_or(0))
+    }
+
     /// The day `days` later (earlier when negative), kept inside 1800 to 2999.
     pub fn plus_days(self, days: i64) -> Self {
         let day = self.days().saturating_add(days).clamp(DAY_MIN, DAY_MAX);
@@ -199,6 +205,11 @@ mod tests {
         assert_eq!(day.to_string(), "23/11/2026");
         assert_eq!(day.iso(), "2026-11-23");
         assert_eq!(UnixSeconds(u64::MAX).day().iso(), "2999-12-31");
+        assert_eq!(day.end(), day.plus_days(1).start());
+        let last = Day::from_days(DAY_MAX).unwrap();
+        assert_eq!((last.end(), last.end().minus(1).day()), (last.start().plus(DAY_SECONDS), last));
+        assert_eq!(Day::from_days(0).unwrap().end(), UnixSeconds(17 * 3_600));
+        assert_eq!(Day::from_days(-1).unwrap().end(), UnixSeconds(0));
         assert_eq!(day.start().plus(3_660).display_local(), "23/11/2026 01:01");
     }
 

@@ -36,9 +36,17 @@ impl Forge {
 
     /// The bytes, with a signature that holds for them.
     pub fn sign(&self) -> Vec<u8> {
+        self.join(&self.payload)
+    }
+
+    /// The bytes with another payload under the signature that was made for this one.
+    pub fn with_payload_unsigned(&self, payload: &[u8]) -> Vec<u8> {
+        self.join(payload)
+    }
+
+    fn join(&self, payload: &[u8]) -> Vec<u8> {
         let signature = self.key.sign(&sig_structure(&self.protected, self.object, &self.payload));
-        let parts =
-            [bstr(&self.protected), self.unprotected.clone(), bstr(&self.payload), bstr(&signature.0)];
+        let parts = [bstr(&self.protected), self.unprotected.clone(), bstr(payload), bstr(&signature.0)];
         [self.tag.clone(), vec![0x84], parts.concat()].concat()
     }
 }
@@ -64,6 +72,42 @@ pub fn payload_of(card: &[u8]) -> Vec<u8> {
     let mut d = cbor::decoder(card).expect("CBOR");
     d.tag().and_then(|_| d.array()).and_then(|_| d.bytes()).and_then(|_| d.map()).expect("a COSE_Sign1");
     d.bytes().expect("a payload").to_vec()
+}
+
+/// The payload of a signed bundle.
+pub fn bundle_payload_of(bundle: &[u8]) -> Vec<u8> {
+    let mut d = cbor::decoder(bundle).expect("CBOR");
+    d.tag().and_then(|_| d.array()).and_then(|_| d.bytes()).and_then(|_| d.map()).expect("a COSE_Sign");
+    d.bytes().expect("a payload").to_vec()
+}
+
+/// A bundle of this payload, with signatures of these roots over `signed`; for a good bundle, the payload.
+pub fn seal_bundle(payload: &[u8], signed: &[u8], roots: &[&SecretKey]) -> Vec<u8> {
+    let signatures = roots.iter().map(|root| {
+        let protected = protected(-19, root.public_key().key_id());
+        let signature = root.sign(&bundle_to_be_signed(&protected, Object::Trust, signed));
+        [&[0x83], &bstr(&protected)[..], &[0xa0], &bstr(&signature.0)].concat()
+    });
+    join_bundle(payload, &signatures.collect::<Vec<_>>())
+}
+
+/// A COSE_Sign of these signatures, each an encoded COSE_Signature.
+pub fn join_bundle(payload: &[u8], signatures: &[Vec<u8>]) -> Vec<u8> {
+    cbor::encode(|e| {
+        e.tag(minicbor::data::Tag::new(98))?.array(4)?.bytes(&[])?.map(0)?.bytes(payload)?;
+        e.array(signatures.len() as u64)?;
+        e.writer_mut().extend_from_slice(&signatures.concat());
+        Ok(())
+    })
+}
+
+/// RFC 9052 §4.4: ["Signature", body_protected, sign_protected, external_aad, payload].
+pub fn bundle_to_be_signed(protected: &[u8], object: Object, payload: &[u8]) -> Vec<u8> {
+    cbor::encode(|e| {
+        e.array(5)?.str("Signature")?.bytes(&[])?.bytes(protected)?;
+        e.bytes(object.external_aad())?.bytes(payload)?;
+        Ok(())
+    })
 }
 
 /// A card's payload with another claim, in hex, in front of the card map's key −65537, and its count one higher. Claims

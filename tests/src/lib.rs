@@ -10,4 +10,6 @@ pub mod operator;
 pub mod people;
 pub mod relay;
 pub mod server;
+pub mod surgery;
+pub mod table;
 pub mod weather;
