@@ -32,6 +32,12 @@ pub trait Kv: Send + Sync + fmt::Debug + 'static {
     /// After an error it is not known which of the two happened until the store is opened again; the store is closed,
     /// and every later call answers [`StoreError::Closed`].
     fn commit(&self, batch: Batch) -> Result<(), StoreError>;
+
+    /// Applies batches one after the other, each whole or not at all, and returns when all of them are durable: one wait
+    /// for the disk, where an engine can do that. After an error or a crash the first ones may be there without the rest.
+    fn commit_all(&self, batches: Vec<Batch>) -> Result<(), StoreError> {
+        batches.into_iter().try_for_each(|batch| self.commit(batch))
+    }
 }
 
 /// A key and its value.

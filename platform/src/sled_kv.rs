@@ -90,7 +90,7 @@ impl SledKv {
 
     /// Like [`Kv::commit`], and keeps `mark` with the batch, atomically.
     pub(crate) fn commit_marked(&self, batch: &Batch, mark: u64) -> Result<(), StoreError> {
-        self.apply(batch, Some(mark))
+        self.apply(std::slice::from_ref(batch), Some(mark))
     }
 
     /// [`Self::open`], and whether the store was there.
@@ -148,9 +148,12 @@ impl SledKv {
         })
     }
 
-    fn apply(&self, batch: &Batch, mark: Option<u64>) -> Result<(), StoreError> {
+    fn apply(&self, batches: &[Batch], mark: Option<u64>) -> Result<(), StoreError> {
         let result = self.guarded(|engine| {
-            let commits = self.apply_visibly(engine, batch, mark)?;
+            let mut commits = 0;
+            for batch in batches {
+                commits = self.apply_visibly(engine, batch, mark)?;
+            }
             engine.flush().map_err(|error| self.engine_error(error))?;
             self.file.sync_data().map_err(StoreError::at(FileOperation::Sync, &self.folder))?;
             self.count.note(commits);
@@ -248,10 +251,15 @@ impl Kv for SledKv {
     }
 
     fn commit(&self, batch: Batch) -> Result<(), StoreError> {
-        if batch.is_empty() {
+        self.commit_all(vec![batch])
+    }
+
+    fn commit_all(&self, mut batches: Vec<Batch>) -> Result<(), StoreError> {
+        batches.retain(|batch| !batch.is_empty());
+        if batches.is_empty() {
             return self.guarded(|_| Ok(()));
         }
-        self.apply(&batch, None)
+        self.apply(&batches, None)
     }
 }
 

@@ -223,8 +223,9 @@ async fn what_breaks_a_bound_is_refused_whole(store: &impl Store) {
     };
     let many = |count: usize| docs((0..count).map(|id| set(&id.to_string(), Expected::Absent, b"")));
     refuse(many(257), Bounded::Keys, COMMIT_KEYS_MAX, 257).await;
-    let one_more = Commit { announce: vec![member(1)], ..many(255) };
+    let one_more = Commit { announce: vec![member(1)], ..many(256) };
     refuse(one_more, Bounded::Keys, COMMIT_KEYS_MAX, 257).await;
+    refuse(announce(vec![member(1); 257]), Bounded::Keys, COMMIT_KEYS_MAX, 257).await;
     let value = vec![7; BYTES_MAX + 1];
     refuse(docs([set("a", Expected::Any, &value)]), Bounded::Doc, BYTES_MAX, BYTES_MAX + 1).await;
     let (id, longer) = ("x".repeat(DOC_ID_BYTES_MAX), "x".repeat(DOC_ID_BYTES_MAX + 1));

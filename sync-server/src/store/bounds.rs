@@ -3,16 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use super::{
-    BYTES_MAX, Bounded, COMMIT_KEYS_MAX, Commit, DOC_ID_BYTES_MAX, HEAD_BYTES_MAX, Shard, StoreFault,
-};
+use super::{BYTES_MAX, Bounded, COMMIT_KEYS_MAX, Commit, DOC_ID_BYTES_MAX, HEAD_BYTES_MAX, StoreFault};
 
 impl Commit {
     /// The number of keys this commit writes at most, or why it is not taken.
     pub(super) fn checked_keys(&self) -> Result<usize, StoreFault> {
-        let shards: BTreeSet<Shard> = self.announce.iter().map(|id| Shard::of(*id)).collect();
         let pages: usize = self.appends.iter().map(|append| 1 + append.pages.len()).sum();
-        let keys = self.docs.len() + pages + self.announce.len() + shards.len();
+        let keys = self.docs.len() + pages + usize::from(!self.announce.is_empty());
+        within(Bounded::Keys, COMMIT_KEYS_MAX, self.announce.len())?;
         within(Bounded::Keys, COMMIT_KEYS_MAX, keys)?;
         self.check_docs()?;
         self.check_appends()?;

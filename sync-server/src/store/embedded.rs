@@ -16,6 +16,7 @@ use bhyt_platform::sled_kv::{SledKv, SledOptions};
 use bhyt_platform::store_folder::StoreKind;
 use tokio::sync::{mpsc, oneshot};
 
+use super::changes::ChangeIndex;
 use super::layout;
 use super::view::View;
 use super::writer::{Request, Writer};
@@ -28,6 +29,7 @@ use super::{
 #[derive(Debug)]
 pub struct EmbeddedStore {
     view: Arc<View>,
+    changes: Arc<ChangeIndex>,
     /// `None` only while dropping.
     requests: Option<mpsc::Sender<Request>>,
     writer: Option<JoinHandle<()>>,
@@ -58,13 +60,14 @@ impl EmbeddedStore {
     /// A store over a [`Kv`] that nobody else writes to.
     pub fn over(kv: impl Kv, options: EmbeddedOptions) -> Result<Self, StoreFault> {
         let view = Arc::new(View::new(kv));
+        let changes = Arc::new(ChangeIndex::load(&view, options.changes_kept)?);
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
-        let writer = Writer::new(Arc::clone(&view), waiting, options.changes_kept);
+        let writer = Writer::new(Arc::clone(&view), Arc::clone(&changes), waiting);
         let writer = thread::Builder::new()
             .name("store-writer".to_owned())
             .spawn(move || writer.run())
             .map_err(|error| StoreFault::NoWriter(Arc::new(error)))?;
-        Ok(Self { view, requests: Some(requests), writer: Some(writer) })
+        Ok(Self { view, changes, requests: Some(requests), writer: Some(writer) })
     }
 }
 
@@ -115,14 +118,13 @@ impl Store for EmbeddedStore {
     }
 
     async fn tail(&self, shard: Shard, after: u64, changes_max: usize) -> Result<Vec<Change>, StoreFault> {
-        let prefix = layout::change_prefix(shard);
-        let after = layout::change_key(shard, after);
-        let pairs = self.view.scan(&prefix, Some(&after), changes_max)?;
-        pairs.iter().map(|(key, stored)| layout::decode_change(key, stored)).collect()
+        self.view.check_open()?;
+        Ok(self.changes.tail(shard, after, changes_max))
     }
 
     async fn tail_end(&self, shard: Shard) -> Result<u64, StoreFault> {
-        Ok(self.view.change_log(shard)?.newest)
+        self.view.check_open()?;
+        Ok(self.changes.newest(shard))
     }
 
     async fn closed(&self) -> StoreFault {

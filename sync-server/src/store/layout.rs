@@ -1,22 +1,20 @@
 //! Keys and values of the embedded store, byte for byte.
 //!
-//! Numbers in keys are big-endian, so that order of keys is order of numbers. A member's first byte is its shard, so a
-//! shard is one range of keys.
+//! Numbers in keys are big-endian, so that order of keys is order of numbers.
 //!
 //! ```text
 //! key                               value, after a schema number (2 bytes, little-endian)
 //! 'm' member:16 'h'                 1: epoch:8 size:8 bytes          newest head
 //! 'm' member:16 'p' number:4        2: bytes                         page
 //! 'd' kind:1 id:0–64                3: revision:8 bytes              document
-//! 'c' shard:1 number:8              4: member:16                     announced change
-//! 'n' shard:1                       5: first:8 newest:8              which changes of the shard are kept
+//! 'c' record:8                      4: (number:8 member:16) × n      changes announced in one batch
 //! ```
 //!
 //! Numbers in values are little-endian. A value of another schema or length is [`StoreFault::Unreadable`].
 
 use bhyt_core::ids::MemberId;
 
-use super::{Change, Doc, DocKey, DocKind, Shard, StoreFault, StoredHead, StoredPage};
+use super::{Change, Doc, DocKey, DocKind, StoreFault, StoredHead, StoredPage};
 
 /// Where a member's head is.
 pub(super) fn head_key(member: MemberId) -> Vec<u8> {
@@ -43,19 +41,12 @@ pub(super) fn doc_key(key: &DocKey) -> Vec<u8> {
     [doc_prefix(key.kind).as_slice(), &key.id].concat()
 }
 
-/// What the keys of a shard's changes begin with.
-pub(super) fn change_prefix(shard: Shard) -> Vec<u8> {
-    vec![b'c', shard.0]
-}
+/// What the keys of records of changes begin with.
+pub(super) const RECORD_PREFIX: &[u8] = b"c";
 
-/// Where a change is.
-pub(super) fn change_key(shard: Shard, number: u64) -> Vec<u8> {
-    [change_prefix(shard).as_slice(), &number.to_be_bytes()].concat()
-}
-
-/// Where a shard says which changes it keeps.
-pub(super) fn change_log_key(shard: Shard) -> Vec<u8> {
-    vec![b'n', shard.0]
+/// Where a record of changes is.
+pub(super) fn record_key(number: u64) -> Vec<u8> {
+    [RECORD_PREFIX, &number.to_be_bytes()].concat()
 }
 
 /// Which changes of a shard are kept: `first` to `newest`. None before the first change, when `first` is one ahead.
@@ -133,34 +124,28 @@ pub(super) fn doc_id(key: &[u8]) -> Vec<u8> {
     key.get(2..).unwrap_or_default().to_vec()
 }
 
-pub(super) fn encode_change(member: MemberId) -> Vec<u8> {
-    value(CHANGE, &[&member.0])
+pub(super) fn encode_record(changes: &[Change]) -> Vec<u8> {
+    let mut bytes = value(RECORD, &[]);
+    for change in changes {
+        bytes.extend_from_slice(&change.number.to_le_bytes());
+        bytes.extend_from_slice(&change.member.0);
+    }
+    bytes
 }
 
-pub(super) fn decode_change(key: &[u8], stored: &[u8]) -> Result<Change, StoreFault> {
+/// The number of a record, and its changes.
+pub(super) fn decode_record(key: &[u8], stored: &[u8]) -> Result<(u64, Vec<Change>), StoreFault> {
     let read = || {
-        let number = key.last_chunk()?;
-        Some(Change {
-            number: u64::from_be_bytes(*number),
-            member: MemberId(body(CHANGE, stored)?.try_into().ok()?),
-        })
+        let number = u64::from_be_bytes(*key.last_chunk()?);
+        let (changes, rest) = body(RECORD, stored)?.as_chunks::<RECORD_ENTRY_BYTES>();
+        let changes = changes.iter().map(|entry| {
+            let (number, member) = entry.split_first_chunk()?;
+            let member = MemberId(member.try_into().ok()?);
+            Some(Change { number: u64::from_le_bytes(*number), member })
+        });
+        rest.is_empty().then(|| changes.collect::<Option<Vec<_>>>())?.map(|changes| (number, changes))
     };
-    read().ok_or(StoreFault::Unreadable { what: "change" })
-}
-
-pub(super) fn encode_change_log(log: ChangeLog) -> Vec<u8> {
-    value(CHANGE_LOG, &[&log.first.to_le_bytes(), &log.newest.to_le_bytes()])
-}
-
-pub(super) fn decode_change_log(stored: &[u8]) -> Result<ChangeLog, StoreFault> {
-    let read = || {
-        let (first, newest) = body(CHANGE_LOG, stored)?.split_first_chunk()?;
-        Some(ChangeLog {
-            first: u64::from_le_bytes(*first),
-            newest: u64::from_le_bytes(newest.try_into().ok()?),
-        })
-    };
-    read().ok_or(StoreFault::Unreadable { what: "change log" })
+    read().ok_or(StoreFault::Unreadable { what: "record of changes" })
 }
 
 fn value(schema: u16, parts: &[&[u8]]) -> Vec<u8> {
@@ -179,8 +164,9 @@ fn body(schema: u16, stored: &[u8]) -> Option<&[u8]> {
 const HEAD: u16 = 1;
 const PAGE: u16 = 2;
 const DOC: u16 = 3;
-const CHANGE: u16 = 4;
-const CHANGE_LOG: u16 = 5;
+const RECORD: u16 = 4;
+/// Bytes of one change in a record.
+pub(super) const RECORD_ENTRY_BYTES: usize = 8 + 16;
 
 /// The largest head of fixed fields: schema, epoch and size.
 const OVERHEAD_BYTES: usize = 2 + 8 + 8;
@@ -201,8 +187,7 @@ mod tests {
         let key = DocKey::new(DocKind::Operator, [1, 2]);
         assert_eq!(hex(&doc_key(&key)), "64070102");
         assert_eq!(doc_id(&doc_key(&key)), key.id);
-        assert_eq!(hex(&change_key(Shard(0xab), 258)), "63ab0000000000000102");
-        assert_eq!(hex(&change_log_key(Shard(0xab))), "6eab");
+        assert_eq!(hex(&record_key(258)), "630000000000000102");
     }
 
     #[test]
@@ -218,22 +203,18 @@ mod tests {
         let bytes = encode_doc(3, &[9]);
         assert_eq!(hex(&bytes), "0300030000000000000009");
         assert_eq!(decode_doc(&bytes).unwrap().revision, 3);
-        let bytes = encode_change(MEMBER);
-        assert_eq!(hex(&bytes), format!("0400{}", "ab".repeat(16)));
-        let read = decode_change(&change_key(Shard(0xab), 5), &bytes).unwrap();
-        assert_eq!((read.number, read.member), (5, MEMBER));
-        let log = ChangeLog { first: 1, newest: 2 };
-        let bytes = encode_change_log(log);
-        assert_eq!(hex(&bytes), "050001000000000000000200000000000000");
-        assert_eq!(decode_change_log(&bytes).unwrap(), log);
+        let changes = [3, 4].map(|number| Change { number, member: MEMBER });
+        let bytes = encode_record(&changes);
+        let member = "ab".repeat(16);
+        assert_eq!(hex(&bytes), format!("04000300000000000000{member}0400000000000000{member}"));
+        assert_eq!(decode_record(&record_key(7), &bytes).unwrap(), (7, changes.to_vec()));
     }
 
     #[test]
     fn other_schemas_and_lengths_are_not_read() {
         let doc = encode_doc(1, &[]);
         assert!(decode_head(&doc).is_err() && decode_doc(&doc[..9]).is_err());
-        assert!(decode_change(&change_key(Shard(0), 1), &[4, 0, 1]).is_err());
-        assert!(decode_change_log(&[5, 0, 1]).is_err());
+        assert!(decode_record(&record_key(1), &[4, 0, 1]).is_err());
     }
 
     #[test]

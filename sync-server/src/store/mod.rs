@@ -7,6 +7,7 @@
 //! commit: whoever needs head and pages to agree reads the head first, and takes from the pages what the head covers.
 
 mod bounds;
+mod changes;
 pub mod embedded;
 mod layout;
 pub mod memory;
@@ -74,8 +75,8 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     }
 }
 
-/// Keys that one commit may write: each document, page and announced change is one, and so are the head and each shard
-/// with news. No commit is larger than the largest batch of the embedded store.
+/// Keys that one commit may write: each document, head and page is one, and so are all its announced changes together,
+/// of which there are at most as many. No commit is larger than the largest batch of the embedded store.
 pub const COMMIT_KEYS_MAX: usize = BATCH_KEYS_MAX;
 /// Bytes of a document or page: the largest stored value, less what the store writes before it.
 pub const BYTES_MAX: usize = VALUE_BYTES_MAX - 32;
@@ -83,8 +84,9 @@ pub const BYTES_MAX: usize = VALUE_BYTES_MAX - 32;
 pub const HEAD_BYTES_MAX: usize = 4_096;
 /// Bytes of a document's id: the longest is two hashes.
 pub const DOC_ID_BYTES_MAX: usize = 64;
-/// Changes kept for each shard by default: a follower that was away for longer looks at everything anyway.
-pub const CHANGES_KEPT: u64 = 4_096;
+/// Changes kept for each shard by default: a follower that was away for longer looks at everything anyway. All shards
+/// together are read when the embedded store is opened, and held in memory: 2 MB.
+pub const CHANGES_KEPT: u64 = 256;
 
 const _: () = assert!(DOC_ID_BYTES_MAX + 2 <= KEY_BYTES_MAX && HEAD_BYTES_MAX < BYTES_MAX);
 

@@ -1,8 +1,8 @@
 //! The store as it is on the disk: reads that never see a batch that is still on its way there.
 //!
 //! The engine shows a batch a moment before it is durable. A head that was read in that moment, sent to a phone and lost
-//! with the power would leave the phone with a longer signed feed than the server has. So while a batch is under way the
-//! view remembers what its keys held before, and answers from that; readers wait for no disk.
+//! with the power would leave the phone with a longer signed feed than the server has. So while batches are under way the
+//! view remembers what their keys held before, and answers from that; readers wait for no disk.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,7 +19,7 @@ pub(super) type Values = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 #[derive(Debug)]
 pub(super) struct View {
     kv: Box<dyn Kv>,
-    /// What the keys of the batch that is under way held before it.
+    /// What the keys of the batches that are under way held before them.
     before: RwLock<Values>,
     closed: AtomicBool,
     /// The commit that failed.
@@ -74,11 +74,11 @@ impl View {
         Ok(pairs.into_iter().take(max).collect())
     }
 
-    /// Applies a batch; durable, and seen by readers, when this returns. `before` holds what each of its keys held. After
+    /// Applies batches; durable, and seen by readers, when this returns. `before` holds what each of their keys held. After
     /// an error the view is closed.
-    pub(super) fn commit(&self, batch: Batch, before: Values) -> Result<(), StoreFault> {
+    pub(super) fn commit(&self, batches: Vec<Batch>, before: Values) -> Result<(), StoreFault> {
         *self.write() = before;
-        let result = self.kv.commit(batch).map_err(StoreFault::from);
+        let result = self.kv.commit_all(batches).map_err(StoreFault::from);
         if let Err(fault) = &result {
             // Only the first counts: after it nothing is committed.
             let _ = self.failure.set(fault.clone());
@@ -96,6 +96,11 @@ impl View {
     /// Why the view closed, if a commit failed.
     pub(super) fn failure(&self) -> Option<StoreFault> {
         self.failure.get().cloned()
+    }
+
+    /// Refuses when the view is closed.
+    pub(super) fn check_open(&self) -> Result<(), StoreFault> {
+        self.readable().map(drop)
     }
 
     fn readable(&self) -> Result<RwLockReadGuard<'_, Values>, StoreFault> {
@@ -158,7 +163,7 @@ mod tests {
                 None => batch.delete(key).unwrap(),
             }
         }
-        view.commit(batch, before)
+        view.commit(vec![batch], before)
     }
 
     fn keys(view: &View, after: Option<&[u8]>, max: usize) -> Vec<u8> {

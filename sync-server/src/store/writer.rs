@@ -1,4 +1,4 @@
-//! The one thread that writes: it joins the commits that are waiting into one batch, and one wait for the disk.
+//! The one thread that writes: it joins the commits that are waiting into a few batches, and one wait for the disk.
 //!
 //! Each commit is judged against the store and what the group has taken so far, so that of two that expect the same the
 //! first wins, whether they meet in one group or not. Nobody is answered before the group is durable: one that lost to a
@@ -7,13 +7,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bhyt_core::ids::MemberId;
 use bhyt_core::limits::BATCH_KEYS_MAX;
 use bhyt_platform::kv::Batch;
 use tokio::sync::{mpsc, oneshot};
 
-use super::layout::{self, ChangeLog};
+use super::changes::{ChangeIndex, RECORD_CHANGES_MAX};
+use super::layout;
 use super::view::{Values, View};
-use super::{Append, Commit, DocWrite, Expected, Outcome, Shard, StoreFault, StoredHead};
+use super::{Append, Change, Commit, DocWrite, Expected, Outcome, Shard, StoreFault, StoredHead};
 
 /// A commit and who waits for it.
 #[derive(Debug)]
@@ -28,14 +30,13 @@ pub(super) struct Request {
 #[derive(Debug)]
 pub(super) struct Writer {
     view: Arc<View>,
+    changes: Arc<ChangeIndex>,
     requests: mpsc::Receiver<Request>,
-    logs: BTreeMap<Shard, ChangeLog>,
-    changes_kept: u64,
 }
 
 impl Writer {
-    pub(super) fn new(view: Arc<View>, requests: mpsc::Receiver<Request>, changes_kept: u64) -> Self {
-        Self { view, requests, logs: BTreeMap::new(), changes_kept }
+    pub(super) fn new(view: Arc<View>, changes: Arc<ChangeIndex>, requests: mpsc::Receiver<Request>) -> Self {
+        Self { view, changes, requests }
     }
 
     /// Writes until there is nobody left to write for, or a commit fails.
@@ -44,8 +45,7 @@ impl Writer {
         while let Some(first) = waiting.take().or_else(|| self.requests.blocking_recv()) {
             let (group, answers, left) = self.gather(first);
             waiting = left;
-            let shards: Vec<Shard> = group.shards.iter().copied().collect();
-            if let Err(fault) = self.view.commit_group(group) {
+            if let Err(fault) = self.write(group) {
                 for (answer, _) in answers {
                     let _ = answer.send(Err(fault.clone()));
                 }
@@ -55,9 +55,6 @@ impl Writer {
                 // Nobody to tell: the caller was dropped, its commit stands.
                 let _ = answer.send(outcome);
             }
-            if shards.into_iter().any(|shard| self.trim(shard).is_err()) {
-                return;
-            }
         }
     }
 
@@ -66,7 +63,8 @@ impl Writer {
         let (mut group, mut answers) = (Group::default(), Vec::new());
         let mut next = Some(first);
         while let Some(request) = next.take() {
-            if group.after.len() + request.keys > BATCH_KEYS_MAX || answers.len() >= ANSWERS_MAX {
+            let room = group.make_room(request.keys, request.commit.announce.len());
+            if !room || answers.len() >= ANSWERS_MAX {
                 return (group, answers, Some(request));
             }
             let outcome = self.judge(&mut group, request.commit);
@@ -77,7 +75,7 @@ impl Writer {
     }
 
     /// Takes the commit into the group if everything it expects is so. A fault of reading leaves the group as it was.
-    fn judge(&mut self, group: &mut Group, commit: Commit) -> Result<Outcome, StoreFault> {
+    fn judge(&self, group: &mut Group, commit: Commit) -> Result<Outcome, StoreFault> {
         let mut writes = Values::new();
         for append in commit.appends {
             if !self.judge_append(group, append, &mut writes)? {
@@ -89,27 +87,10 @@ impl Writer {
                 return Ok(Outcome::Lost);
             }
         }
-        let mut logs = BTreeMap::new();
+        group.take(writes);
         for member in commit.announce {
-            let shard = Shard::of(member);
-            let log = match logs.get(&shard) {
-                Some(log) => *log,
-                None => self.log(shard)?,
-            };
-            let newest = log.newest + 1;
-            logs.insert(shard, ChangeLog { newest, ..log });
-            let key = layout::change_key(shard, newest);
-            group.before.insert(key.clone(), None);
-            writes.insert(key, Some(layout::encode_change(member)));
+            group.announce(member, &self.changes);
         }
-        for (shard, log) in logs {
-            let key = layout::change_log_key(shard);
-            group.read(&self.view, &key)?;
-            writes.insert(key, Some(layout::encode_change_log(log)));
-            self.logs.insert(shard, log);
-            group.shards.insert(shard);
-        }
-        group.after.extend(writes);
         Ok(Outcome::Applied)
     }
 
@@ -148,31 +129,31 @@ impl Writer {
         Ok(true)
     }
 
-    fn log(&self, shard: Shard) -> Result<ChangeLog, StoreFault> {
-        match self.logs.get(&shard) {
-            Some(log) => Ok(*log),
-            None => self.view.change_log(shard),
-        }
-    }
-
-    /// Removes changes that are too old to keep, in batches of their own.
-    fn trim(&mut self, shard: Shard) -> Result<(), StoreFault> {
-        let Some(mut log) = self.logs.get(&shard).copied() else {
-            return Ok(());
-        };
-        while let Some(numbers) = log.trim(self.changes_kept) {
-            let mut group = Group::default();
-            for number in numbers {
-                let key = layout::change_key(shard, number);
-                group.read(&self.view, &key)?;
-                group.after.insert(key, None);
+    /// Makes the group durable, with the changes that it announces, and without records that nobody needs any more.
+    fn write(&self, mut group: Group) -> Result<(), StoreFault> {
+        let first = self.changes.next_record();
+        let mut records = Vec::new();
+        for part in &mut group.parts {
+            if !part.announced.is_empty() {
+                let key = layout::record_key(first + records.len() as u64);
+                group.before.insert(key.clone(), None);
+                part.after.insert(key, Some(layout::encode_record(&part.announced)));
+                records.push(std::mem::take(&mut part.announced));
             }
-            let key = layout::change_log_key(shard);
-            group.read(&self.view, &key)?;
-            group.after.insert(key, Some(layout::encode_change_log(log)));
-            self.view.commit_group(group)?;
-            self.logs.insert(shard, log);
         }
+        let done = self.changes.done_records();
+        let mut removals = Part::default();
+        for number in &done {
+            let key = layout::record_key(*number);
+            group.read(&self.view, &key)?;
+            removals.after.insert(key, None);
+        }
+        if !done.is_empty() {
+            group.parts.push(removals);
+        }
+        let batches: Result<Vec<Batch>, StoreFault> = group.parts.iter().map(Part::batch).collect();
+        self.view.commit(batches?, group.before)?;
+        self.changes.note(first, records, &done);
         Ok(())
     }
 }
@@ -201,47 +182,86 @@ impl Expected {
     }
 }
 
-impl View {
-    /// Which changes of a shard are kept.
-    pub(super) fn change_log(&self, shard: Shard) -> Result<ChangeLog, StoreFault> {
-        let stored = self.get(&layout::change_log_key(shard))?;
-        let log = stored.as_deref().map(layout::decode_change_log).transpose();
-        Ok(log?.unwrap_or_default())
-    }
-
-    fn commit_group(&self, group: Group) -> Result<(), StoreFault> {
-        let mut batch = Batch::new();
-        for (key, value) in &group.after {
-            match value {
-                Some(value) => batch.put(key, value)?,
-                None => batch.delete(key)?,
-            }
-        }
-        self.commit(batch, group.before)
-    }
-}
-
 /// Who waits for what.
 type Answer = (oneshot::Sender<Result<Outcome, StoreFault>>, Result<Outcome, StoreFault>);
 
-/// Commits that go into one batch: what their keys held before it, and what they hold after.
+/// Commits that become durable together, in one batch or a few: what their keys held before, and what they hold after.
 #[derive(Debug, Default)]
 struct Group {
     before: Values,
+    parts: Vec<Part>,
+    /// The newest change of each shard that has some in this group.
+    newest: BTreeMap<Shard, u64>,
+}
+
+/// What goes into one batch.
+#[derive(Debug, Default)]
+struct Part {
     after: Values,
-    shards: std::collections::BTreeSet<Shard>,
+    announced: Vec<Change>,
 }
 
 impl Group {
+    /// Sees to it that the last part has room for so many keys and changes; `false` when the group is full.
+    fn make_room(&mut self, keys: usize, announced: usize) -> bool {
+        let fits = |part: &Part| {
+            part.keys() + keys <= BATCH_KEYS_MAX && part.announced.len() + announced <= RECORD_CHANGES_MAX
+        };
+        if self.parts.last().is_some_and(fits) {
+            return true;
+        }
+        let room = self.parts.len() < PARTS_MAX;
+        if room {
+            self.parts.push(Part::default());
+        }
+        room
+    }
+
     /// What the key holds once the group is written.
     fn read(&mut self, view: &View, key: &[u8]) -> Result<Option<&[u8]>, StoreFault> {
         if !self.before.contains_key(key) {
             self.before.insert(key.to_vec(), view.get(key)?);
         }
-        let held = self.after.get(key).or_else(|| self.before.get(key));
-        Ok(held.and_then(|value| value.as_deref()))
+        let held = self.parts.iter().rev().find_map(|part| part.after.get(key));
+        Ok(held.or_else(|| self.before.get(key)).and_then(|value| value.as_deref()))
+    }
+
+    fn take(&mut self, writes: Values) {
+        if let Some(part) = self.parts.last_mut() {
+            part.after.extend(writes);
+        }
+    }
+
+    fn announce(&mut self, member: MemberId, changes: &ChangeIndex) {
+        let shard = Shard::of(member);
+        let newest = self.newest.entry(shard).or_insert_with(|| changes.newest(shard));
+        *newest += 1;
+        let change = Change { number: *newest, member };
+        if let Some(part) = self.parts.last_mut() {
+            part.announced.push(change);
+        }
+    }
+}
+
+impl Part {
+    /// Keys so far, with the record of its changes.
+    fn keys(&self) -> usize {
+        self.after.len() + usize::from(!self.announced.is_empty())
+    }
+
+    fn batch(&self) -> Result<Batch, StoreFault> {
+        let mut batch = Batch::new();
+        for (key, value) in &self.after {
+            match value {
+                Some(value) => batch.put(key, value)?,
+                None => batch.delete(key)?,
+            }
+        }
+        Ok(batch)
     }
 }
 
 /// Commits of one group at most: lost ones take no keys, and must not keep the others from the disk.
 const ANSWERS_MAX: usize = 1_024;
+/// Batches of one group: enough to share a wait for the disk, few enough that the first does not wait long.
+const PARTS_MAX: usize = 8;

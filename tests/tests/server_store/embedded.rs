@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::task::Poll::Ready;
 use std::time::Duration;
 
+use bhyt_core::ids::MemberId;
 use bhyt_core::limits::BATCH_KEYS_MAX;
 use bhyt_platform::kv::{Batch, Kv, Pair, StoreError};
 use bhyt_platform::memory_kv::MemoryKv;
@@ -46,6 +47,23 @@ async fn what_was_acknowledged_is_there_after_opening_again() {
     assert_eq!(store.tail_end(shard).await.unwrap(), 242);
     let told = store.tail(shard, 0, 1_000).await.unwrap();
     assert_eq!((told[0].number, told.len()), (129, 114));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn records_of_changes_go_when_none_of_them_is_kept() {
+    let disk = Disk::new();
+    let store = EmbeddedStore::over(disk.clone(), OPTIONS).unwrap();
+    for _ in 0..600 {
+        apply(&store, announce([member(1), MemberId([8; 16])])).await;
+    }
+    let tail = async |store: &EmbeddedStore| store.tail(Shard(8), 0, 1_000).await.unwrap();
+    let (told, records) = (tail(&store).await, disk.inner.scan(b"c", None, 1_000).unwrap().len());
+    // A trimming step, and as many as wait to be removed together.
+    assert!((told.len()..told.len() + 128 + 64).contains(&records), "{records} records");
+    drop(store);
+    let store = EmbeddedStore::over(disk, OPTIONS).unwrap();
+    assert_eq!(tail(&store).await, told);
+    assert_eq!(store.tail_end(Shard(8)).await.unwrap(), 600);
 }
 
 #[tokio::test]
