@@ -42,7 +42,7 @@ pub(crate) fn sign(issuer: &SecretKey, phone: &SecretKey, index: u32) -> (CardCl
         valid_to: Some(day(2026, 12, 31)),
         issued_at: day(2025, 12, 20).start(),
         binding: Some(Binding {
-            key: phone.public_key(),
+            key: phone.public_key().into(),
             number: known(BindingNumber::new(3)),
             end: day(2026, 12, 1),
         }),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use bhyt_core::presentation_key::KeyKind;
 use bhyt_platform::cache_kv::{CacheOpening, open_or_set_aside, replace_damaged};
 use bhyt_platform::clock::{Clock, SystemClock};
 use bhyt_platform::entropy::{Entropy, OsEntropy};
@@ -20,6 +21,7 @@ use crate::vault::Vault;
 pub struct Config {
     data: PathBuf,
     keys: Option<DeviceKeys>,
+    presentation_kind: KeyKind,
     clock: Arc<dyn Clock>,
     entropy: Option<Arc<dyn Entropy>>,
 }
@@ -28,13 +30,27 @@ impl Config {
     /// Everything in the folder `data`, made when it is not there; key files in `data/keys`, the system's clock and
     /// random source.
     pub fn new(data: &Path) -> Self {
-        Self { data: data.to_owned(), keys: None, clock: Arc::new(SystemClock), entropy: None }
+        Self {
+            data: data.to_owned(),
+            keys: None,
+            presentation_kind: KeyKind::Ed25519,
+            clock: Arc::new(SystemClock),
+            entropy: None,
+        }
     }
 
     /// Keys of the application's own, instead of key files.
     #[must_use]
     pub fn with_keys(mut self, keys: DeviceKeys) -> Self {
         self.keys = Some(keys);
+        self
+    }
+
+    /// The kind of the presentation key that a new phone draws when it has key files; Ed25519 without this. A phone that
+    /// has a key keeps it.
+    #[must_use]
+    pub fn with_new_presentation_key(mut self, kind: KeyKind) -> Self {
+        self.presentation_kind = kind;
         self
     }
 
@@ -88,7 +104,9 @@ impl Ground {
         let keys_folder = data.join(KEYS_FOLDER);
         let keys = match (config.keys, kind) {
             (Some(keys), _) => keys,
-            (None, Kind::Phone) => KeyFiles::of_phone(&keys_folder, missing, entropy.as_ref())?,
+            (None, Kind::Phone) => {
+                KeyFiles::of_phone(&keys_folder, config.presentation_kind, missing, entropy.as_ref())?
+            }
             (None, Kind::Terminal) => KeyFiles::of_terminal(&keys_folder, missing, entropy.as_ref())?,
         };
         let vault = Vault::new(&store_key(&keys)?, entropy.clone());

@@ -26,7 +26,7 @@ impl PreparedPresentation {
         Self { card, proof: UnsignedProof { time, nonce, challenge } }
     }
 
-    /// The bytes that the presentation key signs (Ed25519, no pre-hash).
+    /// The bytes that the presentation key signs: by Ed25519 without pre-hash, or by ECDSA with SHA-256 on P-256.
     pub fn to_be_signed(&self) -> Vec<u8> {
         self.proof.to_be_signed(&self.card)
     }

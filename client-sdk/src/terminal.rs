@@ -20,7 +20,7 @@ use crate::error::{Problem, SdkError};
 use crate::events::{EventListener, NoListener};
 use crate::host::Host;
 use crate::keeper::{Keeper, Note};
-use crate::keys::device_id;
+use crate::keys::{device_id, terminal_key};
 use crate::seen_cards::SeenCards;
 use crate::terminal_store::{HeldTerminal, TerminalStore};
 use crate::watching::Watching;
@@ -205,7 +205,7 @@ impl Terminal {
         let held = self.engine.side.held();
         let trust = held.trust.as_ref().ok_or(SdkError::NotActivated)?;
         let Policy { proof_age_seconds, .. } = trust.claims().policy;
-        let terminal = self.engine.keys.presentation.public_key()?.key_id();
+        let terminal = terminal_key(&self.engine.keys)?.key_id();
         let challenge = Challenge { terminal, random: make_bytes(self.engine.entropy.as_ref()) };
         let now = self.engine.clock.now();
         let mut replay = self.replay.lock().unwrap_or_else(PoisonError::into_inner);
@@ -229,7 +229,7 @@ impl Terminal {
             server: held.server.clone(),
             facility: held.facility.clone(),
             id: device_id(&self.engine.keys),
-            terminal_key: self.engine.keys.presentation.public_key().ok().map(|key| key.key_id()),
+            terminal_key: terminal_key(&self.engine.keys).ok().map(|key| key.key_id()),
             trust_version: trust.map(|trust| trust.version),
             trust_expires: trust.map(|trust| trust.expires),
             status_version: list.map(|list| list.version()),

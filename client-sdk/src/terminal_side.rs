@@ -11,7 +11,7 @@ use crate::engine::{Broken, Engine, Side, SyncReport};
 use crate::error::{Refused, SdkError};
 use crate::events::{Event, EventListener};
 use crate::host::blocking;
-use crate::keys::DeviceKeys;
+use crate::keys::{DeviceKeys, terminal_key};
 use crate::link::{Conversation, close};
 use crate::stored::StoredProgress;
 use crate::terminal::Enrolment;
@@ -103,7 +103,7 @@ impl Engine<TerminalStore> {
         }
         let trust = newest_trust(self.side.held().trust.as_ref(), &asked.trust)?;
         let key = self.keys.transport.transport_key()?;
-        let terminal_key = self.keys.presentation.public_key()?;
+        let terminal_key = terminal_key(&self.keys)?;
         let request = Request::Enrol(Enrol { token: asked.token, terminal_key });
         let link = self.dialer.dial(&asked.server, trust.claims(), &key).await?;
         let _turn = self.turn.lock().await;

@@ -6,11 +6,13 @@ use bhyt_core::card_record::{CardRecord, CardStanding};
 use bhyt_core::cose::{Signed, Verified};
 use bhyt_core::ids::{BindingNumber, MemberId};
 use bhyt_core::keys::KeyId;
+use bhyt_core::presentation_key::KeyKind;
 use bhyt_core::record::Content;
 use bhyt_core::time::{Day, UnixSeconds};
 use bhyt_core::trust::{KeyUse, TrustBundle};
 
 use crate::error::Problem;
+use crate::keys::{DeviceKeys, device_id};
 use crate::wallet_store::{Held, HeldMember};
 
 /// One card of a member.
@@ -101,6 +103,8 @@ pub struct BindingView {
 pub struct WalletStatus {
     /// What the operator's list of devices calls this one.
     pub id: Option<KeyId>,
+    /// The kind of this phone's presentation key; `None` while the key does not answer.
+    pub presentation_key: Option<KeyKind>,
     /// Where the server is; `None` before the first activation.
     pub server: Option<String>,
     /// Who is on this phone.
@@ -177,7 +181,7 @@ pub(crate) fn shown_cards(member: &HeldMember, trust: &TrustBundle, now: UnixSec
 }
 
 /// The status of a phone.
-pub(crate) fn wallet_status(held: &Held, id: Option<KeyId>, now: UnixSeconds) -> WalletStatus {
+pub(crate) fn wallet_status(held: &Held, keys: &DeviceKeys, now: UnixSeconds) -> WalletStatus {
     let trust = held.trust.as_ref().map(Verified::claims);
     let member_status = |(member, held): (&MemberId, &HeldMember)| MemberStatus {
         member: *member,
@@ -187,7 +191,8 @@ pub(crate) fn wallet_status(held: &Held, id: Option<KeyId>, now: UnixSeconds) ->
         forked_at: held.fork.as_ref().map(|fork| fork.time),
     };
     WalletStatus {
-        id,
+        id: device_id(keys),
+        presentation_key: keys.presentation.public_key().ok().map(|key| key.kind()),
         server: held.server.clone(),
         members: held.members.iter().map(member_status).collect(),
         last_success: held.progress.last_success,

@@ -13,7 +13,6 @@ use crate::engine::{Engine, SyncReport};
 use crate::error::SdkError;
 use crate::events::{EventListener, NoListener};
 use crate::host::Host;
-use crate::keys::device_id;
 use crate::present::{PreparedPresentation, without_proof};
 use crate::view::{CardView, ForkEvidence, ShownCard, WalletStatus, shown_cards, wallet_status};
 use crate::wallet_store::WalletStore;
@@ -150,7 +149,7 @@ impl Wallet {
 
     /// How up to date this phone is.
     pub fn status(&self) -> WalletStatus {
-        wallet_status(&self.engine.side.held(), device_id(&self.engine.keys), self.engine.clock.now())
+        wallet_status(&self.engine.side.held(), &self.engine.keys, self.engine.clock.now())
     }
 
     /// The two signed heads, when the server was seen to sign two feeds of a member; see [`crate::MemberStatus`].

@@ -113,7 +113,7 @@ impl Engine<WalletStore> {
         }
         let trust = newest_trust(self.side.held().trust.as_ref(), &asked.trust)?;
         let key = self.keys.transport.transport_key()?;
-        let request = Request::Activate(Activate {
+        let request = Request::from(Activate {
             alias: asked.alias,
             code: asked.code,
             presentation_key: self.keys.presentation.public_key()?,

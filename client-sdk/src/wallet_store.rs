@@ -11,8 +11,8 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bhyt_core::cose::Verified;
 use bhyt_core::feed::{FeedHead, FeedPage};
 use bhyt_core::ids::MemberId;
-use bhyt_core::keys::PublicKey;
 use bhyt_core::limits::WALLET_MEMBERS_MAX;
+use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::Seq;
 use bhyt_core::seal::SealKey;
 use bhyt_core::sync::wallet::{Effect, MemberState, MemberUpdate, WalletSession};
@@ -90,7 +90,7 @@ impl WalletStore {
     }
 
     /// A session over what is held, for the holder of `presentation_key`.
-    pub(crate) fn make_session(&self, presentation_key: PublicKey) -> Result<WalletSession, SdkError> {
+    pub(crate) fn make_session(&self, presentation_key: PresentationKey) -> Result<WalletSession, SdkError> {
         let held = self.held();
         let trust = held.trust.clone().ok_or(SdkError::NotActivated)?;
         if held.members.is_empty() {

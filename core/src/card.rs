@@ -9,8 +9,8 @@ use crate::ids::{
     BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, Sex, SocialNumber,
     StatusIndex,
 };
-use crate::keys::PublicKey;
 use crate::limits::CARD_BYTES_MAX;
+use crate::presentation_key::PresentationKey;
 use crate::time::{BirthDate, Day, UnixSeconds};
 
 /// What a card says.
@@ -50,7 +50,7 @@ pub struct CardClaims {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// The presentation key (RFC 8747 `cnf`).
-    pub key: PublicKey,
+    pub key: PresentationKey,
     /// The number that the status list retires it by.
     pub number: BindingNumber,
     /// The last day on which it counts.
@@ -151,7 +151,7 @@ struct Draft {
     valid_to: Option<Day>,
     valid_from: Option<Day>,
     issued_at: Option<UnixSeconds>,
-    holder_key: Option<PublicKey>,
+    holder_key: Option<PresentationKey>,
     card: CardDraft,
 }
 
@@ -269,29 +269,17 @@ fn read_days(d: &mut Decoder<'_>) -> Result<Day, DecodeError> {
     parsed(Day::from_days(d.i64()?))
 }
 
-/// RFC 8747 §3.2: cnf {1: COSE_Key}. A key of another type than Ed25519 is a newer card's.
-fn read_cnf(d: &mut Decoder<'_>) -> Result<PublicKey, DecodeError> {
-    let (mut kind, mut curve, mut x) = (0, 0, None);
+/// RFC 8747 §3.2: cnf {1: COSE_Key}. A key by another member than 1 is a newer card's.
+fn read_cnf(d: &mut Decoder<'_>) -> Result<PresentationKey, DecodeError> {
+    let mut found = None;
     read_map(d, |key, d| match key {
         1 => {
-            read_map(d, |label, d| {
-                match label {
-                    1 => kind = d.i64()?,
-                    -1 => curve = d.i64()?,
-                    -2 => x = Some(d.bytes()?),
-                    _ => return Ok(Key::Unknown),
-                }
-                Ok(Key::Known)
-            })?;
+            found = Some(PresentationKey::read(d)?);
             Ok(Key::Known)
         }
         _ => Ok(Key::Unknown),
     })?;
-    if (kind, curve) != (1, 6) {
-        return Err(DecodeError::NeedsUpdate);
-    }
-    let x: Option<&[u8; 32]> = x.and_then(|x| x.try_into().ok());
-    parsed(x.and_then(PublicKey::from_bytes))
+    found.ok_or(DecodeError::NeedsUpdate)
 }
 
 fn parsed<T>(value: Option<T>) -> Result<T, DecodeError> {

@@ -12,6 +12,11 @@ pub trait Schema: Serialize + DeserializeOwned {
     const SCHEMA: u16;
     /// Bytes at most, schema number included.
     const BYTES_MAX: usize;
+
+    /// Reads a value from bytes of the schema that this one took the place of. Without one, every other number is unknown.
+    fn decode_older(found: u16, _bytes: &[u8]) -> Result<Self, CodecError> {
+        Err(CodecError::UnknownSchema { found, known: Self::SCHEMA })
+    }
 }
 
 /// Why bytes are not a value of the expected schema.
@@ -48,7 +53,7 @@ pub fn encode<T: Schema>(value: &T) -> Result<Vec<u8>, CodecError> {
     Ok(bytes)
 }
 
-/// Reads a value of `T`'s schema from exactly these bytes.
+/// Reads a value of `T`'s schema, or of one that it replaced, from exactly these bytes.
 pub fn decode<T: Schema>(bytes: &[u8]) -> Result<T, CodecError> {
     if bytes.len() > T::BYTES_MAX {
         return Err(CodecError::TooLarge { limit: T::BYTES_MAX, got: bytes.len() });
@@ -56,7 +61,7 @@ pub fn decode<T: Schema>(bytes: &[u8]) -> Result<T, CodecError> {
     let (schema, body) = bytes.split_first_chunk().ok_or(CodecError::Malformed)?;
     let found = u16::from_le_bytes(*schema);
     if found != T::SCHEMA {
-        return Err(CodecError::UnknownSchema { found, known: T::SCHEMA });
+        return T::decode_older(found, bytes);
     }
     options(T::BYTES_MAX).deserialize(body).map_err(|_| CodecError::Malformed)
 }

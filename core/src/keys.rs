@@ -1,5 +1,6 @@
 //! Ed25519 keys and key ids. The one module that names ed25519-dalek. Verification is always `verify_strict`, so a
-//! signature is not malleable and small-order keys and nonces are refused.
+//! signature is not malleable and small-order keys and nonces are refused. The other kind of key, for phones alone, is
+//! in [`crate::p256_keys`].
 
 use std::fmt;
 
@@ -11,7 +12,7 @@ use zeroize::Zeroizing;
 use crate::cbor;
 use crate::ids::hex;
 
-/// COSE algorithm Ed25519 (RFC 9864 §2.2), the only one a signing key of ours has today.
+/// COSE algorithm Ed25519 (RFC 9864 §2.2): what everybody signs with but a phone whose element knows P-256 alone.
 pub const ALGORITHM_ED25519: i64 = -19;
 
 /// An Ed25519 public key: a point of the curve, and not one of small order.
@@ -105,7 +106,7 @@ impl fmt::Debug for KeyId {
     }
 }
 
-/// The 64 bytes of an Ed25519 signature.
+/// The 64 bytes of a signature: R ‖ S of Ed25519, or r ‖ s of ESP256.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Signature(pub [u8; 64]);
 

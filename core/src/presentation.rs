@@ -8,8 +8,9 @@ use sha2::{Digest, Sha256};
 
 use crate::cbor::{self, DecodeError, read_array, read_bytes};
 use crate::cose::{Object, sig_structure};
-use crate::keys::{BadSignature, KeyId, PublicKey, Signature};
+use crate::keys::{BadSignature, KeyId, Signature};
 use crate::limits::{CARD_BYTES_MAX, PRESENTATION_BYTES_MAX, QR_TEXT_CHARS_MAX};
+use crate::presentation_key::PresentationKey;
 use crate::time::UnixSeconds;
 
 /// A presentation as received: of the right shape, nothing in it verified.
@@ -112,11 +113,12 @@ pub struct Proof {
 
 impl Proof {
     /// Checks that `key` made this proof for exactly this card.
-    pub fn verify(&self, card: &[u8], key: &PublicKey) -> Result<(), BadSignature> {
+    pub fn verify(&self, card: &[u8], key: &PresentationKey) -> Result<(), BadSignature> {
         key.verify(&self.unsigned().to_be_signed(card), &self.signature)
     }
 
-    /// What a terminal remembers to know this proof again: SHA-256 of the proof's payload.
+    /// What a terminal remembers to know this proof again: SHA-256 of the proof's payload. Not of its signature, which on
+    /// P-256 has a second form.
     pub fn replay_key(&self, card: &[u8]) -> ReplayKey {
         ReplayKey(Sha256::digest(self.unsigned().payload(card)).into())
     }
@@ -240,7 +242,7 @@ mod tests {
         let presentation = live();
         let read = Presentation::decode_text(&format!(" {}\r\n", presentation.encode_text())).unwrap();
         assert_eq!(read, presentation);
-        let (proof, key) = (read.proof().unwrap(), SecretKey::from_seed(&[7; 32]).public_key());
+        let (proof, key) = (read.proof().unwrap(), SecretKey::from_seed(&[7; 32]).public_key().into());
         assert!(proof.verify(read.card_bytes(), &key).is_ok());
         assert!(proof.verify(&[0xd2; 199], &key).is_err());
         assert!(Proof { challenge: None, ..proof.clone() }.verify(read.card_bytes(), &key).is_err());

@@ -9,6 +9,7 @@ use bhyt_core::ids::{
 };
 use bhyt_core::keys::SecretKey;
 use bhyt_core::presentation::{Challenge, Presentation, UnsignedProof};
+use bhyt_core::presentation_key::{KeyKind, PresentationKey, PresentationSecret};
 use bhyt_core::status::build::StatusSets;
 use bhyt_core::status::delta::Delta;
 use bhyt_core::status::list::{Covers, StatusHead};
@@ -138,12 +139,22 @@ impl ListDraft {
 
 /// A member's phone: its presentation key.
 #[derive(Debug)]
-pub struct Phone(SecretKey);
+pub struct Phone(PresentationSecret);
 
 impl Phone {
     /// The phone of a seed.
     pub fn new(seed: u8) -> Self {
-        Self(SecretKey::from_seed(&[seed; 32]))
+        Self::of_kind(KeyKind::Ed25519, seed)
+    }
+
+    /// The phone of a seed, with a key of this kind.
+    pub fn of_kind(kind: KeyKind, seed: u8) -> Self {
+        Self(PresentationSecret::from_bytes(kind, &[seed; 32]).expect("a key"))
+    }
+
+    /// Its public key.
+    pub fn key(&self) -> PresentationKey {
+        self.0.public_key()
     }
 
     /// Binding 3 of this phone, until `end`.

@@ -2,7 +2,7 @@
 
 use bhyt_core::cbor;
 use bhyt_core::cose::{Object, sig_structure};
-use bhyt_core::keys::{KeyId, SecretKey};
+use bhyt_core::keys::{KeyId, SecretKey, Signature};
 
 /// A COSE_Sign1 in the making. As it begins, it is what a card key signs.
 #[derive(Clone, Debug)]
@@ -121,3 +121,34 @@ pub fn with_claim(payload: &[u8], claim: &[u8]) -> Vec<u8> {
 
 /// The key −65537.
 const CARD_MAP: [u8; 5] = [0x3a, 0, 1, 0, 0];
+
+/// The other ECDSA signature on P-256 that holds wherever this one does: r and n − s.
+pub fn other_form(signature: &Signature) -> Signature {
+    let mut borrow = 0;
+    let mut bytes = signature.0;
+    for (s, n) in bytes.iter_mut().skip(32).zip(P256_ORDER).rev() {
+        let digit = i16::from(n) - i16::from(*s) - borrow;
+        borrow = i16::from(digit < 0);
+        *s = digit.rem_euclid(256) as u8;
+    }
+    Signature(bytes)
+}
+
+/// An ECDSA signature as a phone's keystore hands it out: DER of r and s.
+pub fn to_der(signature: &Signature) -> Vec<u8> {
+    let integer = |number: &[u8]| {
+        let start = number.iter().position(|byte| *byte != 0).unwrap_or(number.len() - 1);
+        let digits = number.get(start..).unwrap_or_default();
+        let sign = vec![0; usize::from(digits.first().is_some_and(|first| *first >= 0x80))];
+        [vec![0x02, (sign.len() + digits.len()) as u8], sign, digits.to_vec()].concat()
+    };
+    let (r, s) = signature.0.split_at(32);
+    let body = [integer(r), integer(s)].concat();
+    [vec![0x30, body.len() as u8], body].concat()
+}
+
+/// n, the order of P-256 (SEC 2 v2 §2.4.2), big-endian.
+pub const P256_ORDER: [u8; 32] = [
+    0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xbc, 0xe6, 0xfa,
+    0xad, 0xa7, 0x17, 0x9e, 0x84, 0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51,
+];

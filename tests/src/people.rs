@@ -57,7 +57,18 @@ impl Town {
         operator: &Operator,
         member: &str,
     ) -> Phone {
-        let wallet = Wallet::open(self.config(name)).expect("a wallet");
+        self.phone_with(self.config(name), server, operator, member).await
+    }
+
+    /// A phone with settings of its own that has just been activated for a member.
+    pub async fn phone_with(
+        &self,
+        config: Config,
+        server: SocketAddr,
+        operator: &Operator,
+        member: &str,
+    ) -> Phone {
+        let wallet = Wallet::open(config).expect("a wallet");
         let code = operator.device_code(member).await;
         let (server, trust, alias) = (server.to_string(), self.server.trust_bytes(), member.to_owned());
         let member = wallet.activate(Activation { server, trust, alias, code }).await;

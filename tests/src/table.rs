@@ -33,6 +33,8 @@ pub enum Kind {
     SizedOrNumber([&'static str; 3], &'static str),
     /// Null.
     Null,
+    /// False: what true comes to.
+    False(&'static str),
     /// An array: what its first element twice comes to. A fixed array with one element more is malformed.
     Array(&'static str),
     /// The same of an array that may be null: what null comes to.
@@ -156,6 +158,13 @@ impl Subject<'_> {
                 );
             }
             (Kind::Null, Item::Raw(_)) => {}
+            (Kind::False(truth), Item::Raw(raw)) if *raw == [0xf4] => {
+                self.expect(
+                    &tree.with(row.path, Item::Raw(vec![0xf5])),
+                    &format!("{} is true", row.path),
+                    truth,
+                );
+            }
             (kind, node) => panic!("{} is no {kind:?}: {node:?}", row.path),
         }
     }

@@ -7,6 +7,7 @@ use bhyt_core::cose::Object;
 use bhyt_core::ids::{from_hex, hex};
 use bhyt_core::keys::KeyId;
 use bhyt_core::presentation::Presentation;
+use bhyt_core::presentation_key::KeyKind;
 use bhyt_tests::authority::{Authority, Phone, at};
 use bhyt_tests::desk::Desk;
 use bhyt_tests::forge::{Forge, protected};
@@ -42,7 +43,8 @@ fn card_map() -> Entries {
 
 /// {1: {1: 1, −1: 6, −2: x}}, with more entries in the COSE key.
 fn cnf(kind: &str, curve: &str, count: u8, more: &str) -> String {
-    let x = hex(Phone::new(8).binding(at(2026, 6, 1).day()).key.as_bytes());
+    let key = hex(&Phone::new(8).key().to_cose_key());
+    let x = key.split_once("215820").unwrap().1;
     format!("a101{:02x}01{kind}{more}20{curve}215820{x}", 0xa0 + count)
 }
 
@@ -183,16 +185,56 @@ fn a_binding_is_whole_or_absent() {
     check(None, Some("03"), end, MALFORMED);
     // A label of 0 and more in a COSE key is nothing to us: 3 (alg) and 4 (key_ops).
     check(Some(&cnf("01", "06", 5, "0332 048102")), Some("03"), end, GOOD);
-    // Another kind of key is a newer card's: P-256 with y, X25519, an unknown label, a key by its id only.
-    let p256 = format!("a101 a4 0102 2001 215820{} 22f5", "11".repeat(32));
-    check(Some(&p256), Some("03"), end, NEWER);
-    check(Some(&cnf("01", "04", 3, "")), Some("03"), end, NEWER);
-    check(Some(&cnf("02", "06", 3, "")), Some("03"), end, NEWER);
-    check(Some("a1034101"), Some("03"), end, NEWER);
+    check(Some("a1034101"), Some("03"), end, NEWER); // a key by its id only
+}
+
+/// The answers to a card whose `cnf` is this COSE_Key.
+fn check_key(key: &str, expected: &str) {
+    let (mut claims, mut fields) = (claims(), card_map());
+    set(&mut claims, "08", &format!("a101{key}"));
+    set(&mut fields, "0a", "03");
+    set(&mut fields, "0b", "19509a");
+    assert_eq!(answer(&whole(&claims, &fields)), expected, "{key}");
+}
+
+#[test]
+fn a_presentation_key_is_ed25519_or_p256() {
+    let p256 = |seed| hex(&Phone::of_kind(KeyKind::P256, seed).key().to_cose_key());
+    let x = |seed| p256(seed).get(16..80).unwrap().to_owned();
+    check_key(&p256(8), GOOD);
+    check_key(&format!("a4 0102 2001 215820{} 22f4", x(8)), GOOD);
+    check_key(&format!("a4 0102 2001 215820{} 22f5", x(8)), GOOD);
+    check_key(&format!("a5 0102 0328 2001 215820{} 22f5", x(8)), GOOD); // 3 (alg) is nothing to us
+    // P-256 it says, and it is none: no point, too short, too long, y whole, y not there.
+    check_key(&format!("a4 0102 2001 215820{} 22f5", "11".repeat(32)), MALFORMED);
+    check_key(&format!("a4 0102 2001 215820{} 22f5", "ff".repeat(32)), MALFORMED);
+    check_key("a4 0102 2001 2141aa 22f5", MALFORMED);
+    check_key(&format!("a4 0102 2001 21582104{} 22f5", x(8)), MALFORMED);
+    check_key(&format!("a4 0102 2001 215820{0} 225820{0}", x(8)), MALFORMED);
+    check_key(&format!("a4 0102 2001 215820{} 22f6", x(8)), MALFORMED);
+    check_key(&format!("a3 0102 2001 215820{}", x(8)), MALFORMED);
+    check_key("a3 0102 2001 22f5", MALFORMED);
     // Ed25519 it says, and it is none: too short, small order.
-    check(Some("a101a3010120062141aa"), Some("03"), end, MALFORMED);
-    let small = format!("a101a30101200621582001{}", "00".repeat(31));
-    check(Some(&small), Some("03"), end, MALFORMED);
+    check_key("a3010120062141aa", MALFORMED);
+    check_key(&format!("a30101200621582001{}", "00".repeat(31)), MALFORMED);
+}
+
+#[test]
+fn a_presentation_key_of_another_kind_needs_an_update() {
+    let x = "11".repeat(32);
+    check_key(&format!("a3 0101 2004 215820{x}"), NEWER); // X25519
+    check_key(&format!("a4 0102 2006 215820{x} 22f5"), NEWER);
+    check_key(&format!("a3 0101 2001 215820{x}"), NEWER);
+    check_key(&format!("a4 0102 2002 215830{}{x} 22f5", "11".repeat(16)), NEWER); // P-384
+    check_key(&format!("a4 0101 2006 215820{x} 2200"), NEWER); // more than our kind has
+    // What other kinds have in the places of crv, x and y: AKP (RFC 9964), RSA, symmetric; and names that are texts.
+    check_key("a3 0107 0338 30 2043aabbcc", NEWER);
+    check_key("a3 0103 2043aabbcc 2143010001", NEWER);
+    check_key("a2 0104 2043aabbcc", NEWER);
+    check_key(&format!("a3 016161 2001 215820{x}"), NEWER);
+    check_key(&format!("a3 0101 206161 215820{x}"), NEWER);
+    check_key("a1 0101", NEWER);
+    check_key("a0", NEWER);
 }
 
 #[test]

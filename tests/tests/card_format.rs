@@ -10,6 +10,7 @@ use bhyt_core::ids::{CardNumber, FullName, Sex, SocialNumber, from_hex, hex};
 use bhyt_core::keys::SecretKey;
 use bhyt_core::limits::{CARD_BYTES_MAX, PRESENTATION_BYTES_MAX, QR_TEXT_CHARS_MAX};
 use bhyt_core::presentation::{Challenge, Presentation, UnsignedProof};
+use bhyt_core::presentation_key::KeyKind;
 use bhyt_core::time::{BirthDate, UnixSeconds};
 use bhyt_core::verdict::Outcome;
 use bhyt_core::verify::verify_text;
@@ -81,7 +82,10 @@ fn presentations_are_the_text_that_another_implementation_makes() {
 
 /// A card with everything on it.
 fn full_card(name: &str) -> (Phone, CardClaims) {
-    let phone = Phone::new(8);
+    full_card_of(Phone::new(8), name)
+}
+
+fn full_card_of(phone: Phone, name: &str) -> (Phone, CardClaims) {
     let binding = Some(phone.binding(day(2026, 11, 30)));
     let full_name = FullName::parse(name).unwrap();
     (phone, CardClaims { full_name, binding, ..example_card() })
@@ -114,9 +118,31 @@ fn a_full_card_fits_its_bounds_and_a_code_of_version_12() {
     assert!(alphanumeric(live.encode_text()) && alphanumeric(answer.encode_text()));
 }
 
+/// P-256 costs two bytes: the parity of y, under a label of its own.
+#[test]
+fn a_card_on_p256_fits_the_same_bounds() {
+    let measure = |name: &str| {
+        let (phone, claims) = full_card_of(Phone::of_kind(KeyKind::P256, 8), name);
+        let card = Authority::new(7).sign_card(claims);
+        let live = phone.present(&card, at(2026, 6, 1), None);
+        let answer = phone.present(&card, at(2026, 6, 1), Some(Challenge::from_bytes([0xff; 16])));
+        (card.len(), live, answer)
+    };
+    let (card, live, answer) = measure("Lưu Thị Mẫu Thử");
+    assert_eq!((card, live.encode().len(), answer.encode().len()), (237, 317, 334));
+    let (_, live, answer) = measure(&"x".repeat(40));
+    assert!(live.encode_text().len() <= V12_L_CHARS);
+    // The answer to a challenge is one character over; a name of two bytes less is not.
+    assert!((V12_L_CHARS + 1..=V13_L_CHARS).contains(&answer.encode_text().len()));
+    let (_, _, answer) = measure(&"x".repeat(38));
+    assert!(answer.encode_text().len() <= V12_L_CHARS);
+    let (_, live, _) = measure(&"x".repeat(110));
+    assert!(live.encode_text().len() <= V13_L_CHARS);
+}
+
 #[test]
 fn the_largest_card_there_is_has_room() {
-    let (phone, claims) = full_card(&"x".repeat(120));
+    let (phone, claims) = full_card_of(Phone::of_kind(KeyKind::P256, 8), &"x".repeat(120));
     let claims = CardClaims {
         number: CardNumber::parse("TE199KT0000000A").unwrap(),
         social_number: SocialNumber::parse("9900000017").unwrap(),

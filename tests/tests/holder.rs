@@ -8,11 +8,13 @@ use bhyt_core::ids::BindingNumber;
 use bhyt_core::keys::KeyId;
 use bhyt_core::limits::{CHALLENGES_MAX, REPLAY_KEYS_MAX};
 use bhyt_core::presentation::{Challenge, Presentation, Proof, ReplayKey, UnsignedProof};
+use bhyt_core::presentation_key::KeyKind;
 use bhyt_core::replay::{ReplayCache, SeenProof};
 use bhyt_core::time::{Day, UnixSeconds};
 use bhyt_core::trust::Policy;
 use bhyt_tests::authority::{Authority, DAY, ListDraft, Phone, at, day, example_card};
 use bhyt_tests::desk::Desk;
+use bhyt_tests::forge::{P256_ORDER, other_form};
 
 /// A member with a phone, at a desk at noon of 1 June 2026.
 struct Visit {
@@ -28,7 +30,11 @@ impl Visit {
     }
 
     fn bound_until(end: Day) -> Self {
-        let (authority, phone) = (Authority::new(7), Phone::new(8));
+        Self::with(Phone::new(8), end)
+    }
+
+    fn with(phone: Phone, end: Day) -> Self {
+        let authority = Authority::new(7);
         let card = CardClaims { binding: Some(phone.binding(end)), ..example_card() };
         let (card, desk) = (authority.sign_card(card), Desk::of(&authority, NOON));
         Self { authority, phone, card, desk }
@@ -130,6 +136,49 @@ fn a_proof_is_taken_once() {
     visit.check(&first, "proof_seen_before");
     visit.check(&second, "proven_by_clock");
     visit.check(&first, "proof_seen_before");
+}
+
+#[test]
+fn a_phone_on_p256_proves_its_holder_as_any_other() {
+    let p256 = |seed| Phone::of_kind(KeyKind::P256, seed);
+    let mut visit = Visit::with(p256(8), day(2026, 11, 1));
+    let proof = visit.proof_at(NOON);
+    visit.check(&proof, "proven_by_clock");
+    visit.check(&proof, "proof_seen_before");
+    visit.desk.show(challenge(1));
+    let answer = visit.answer_to(challenge(1), UnixSeconds(0));
+    visit.check(&answer, "proven_by_challenge");
+    // The key's kind decides how a proof is read: the same bytes of secret make another key, and no proof for this card.
+    let other_kind = Visit::new();
+    for (card, phone) in [(&visit.card, Phone::new(8)), (&visit.card, p256(9)), (&other_kind.card, p256(8))] {
+        let desk = Desk::of(&visit.authority, NOON);
+        assert_eq!(desk.answer(&phone.present(card, NOON, None)), "reject bad_proof 050");
+    }
+    let proof = visit.proof_with(9, NOON).proof().cloned().unwrap();
+    for (from, to) in [(0, 32), (32, 64), (0, 64)] {
+        for bad in [[0; 32], P256_ORDER, [0xff; 32]] {
+            let mut signature = proof.signature;
+            signature.0[from..to].copy_from_slice(&bad.repeat(2)[..to - from]);
+            let spoilt = Presentation::new(visit.card.clone(), Some(Proof { signature, ..proof.clone() }));
+            assert_eq!(visit.desk.answer(&spoilt), "reject bad_proof 050");
+        }
+    }
+}
+
+/// ECDSA has two signatures for one: whoever sees a proof can write the other, and it is no second proof.
+#[test]
+fn a_proof_in_its_other_form_is_the_same_proof() {
+    for first_as_made in [true, false] {
+        let mut visit = Visit::with(Phone::of_kind(KeyKind::P256, 8), day(2026, 11, 1));
+        let made = visit.proof_at(NOON);
+        let proof = made.proof().cloned().unwrap();
+        let signature = other_form(&proof.signature);
+        assert_ne!(signature, proof.signature);
+        let other = Presentation::new(visit.card.clone(), Some(Proof { signature, ..proof }));
+        let (first, second) = if first_as_made { (made, other) } else { (other, made) };
+        visit.check(&first, "proven_by_clock");
+        visit.check(&second, "proof_seen_before");
+    }
 }
 
 #[test]

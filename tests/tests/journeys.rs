@@ -1,12 +1,20 @@
 //! The journeys of docs and README, told as steps: real server, real phones and terminals, over QUIC and sled.
 
+use std::sync::Arc;
+
+use bhyt_core::keys::Signature;
+use bhyt_core::p256_keys::{P256SecretKey, signature_from_der};
+use bhyt_core::presentation_key::{KeyKind, PresentationKey};
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, CardChange, CardRow};
 use bhyt_core::time::DAY_SECONDS;
 use bhyt_core::trust::KeyUse;
 use bhyt_platform::entropy::OsEntropy;
-use bhyt_sdk::{CardState, Event, SdkError, Wallet};
+use bhyt_sdk::{
+    CardState, DeviceKeys, Event, KeyError, KeyFiles, Missing, PresentationKeys, SdkError, Wallet,
+};
 use bhyt_server::folder::DataFolder;
 use bhyt_server::trust_command::{Renewal, renew};
+use bhyt_tests::forge::to_der;
 use bhyt_tests::operator::card_row;
 use bhyt_tests::people::{Phone, Town};
 use bhyt_tests::server::block_on;
@@ -111,6 +119,58 @@ fn a_withdrawn_card_is_refused_after_one_sync_and_a_held_one_comes_back() {
         change(CardChange::Withdraw).await;
         assert_eq!(desk.judge(&paper), "reject withdrawn 110");
         assert_eq!(phone.wallet.cards(phone.member)[0].state, CardState::Withdrawn, "the phone says so too");
+    });
+}
+
+/// A secure element that knows only P-256: its key never leaves it, and it hands signatures out as DER.
+#[derive(Debug)]
+struct Element(P256SecretKey);
+
+impl PresentationKeys for Element {
+    fn public_key(&self) -> Result<PresentationKey, KeyError> {
+        Ok(self.0.public_key().into())
+    }
+
+    fn sign(&self, to_be_signed: &[u8]) -> Result<Signature, KeyError> {
+        let der = to_der(&self.0.sign(to_be_signed));
+        signature_from_der(&der).ok_or(KeyError::Missing)
+    }
+}
+
+#[test]
+fn phones_on_p256_hold_a_card_beside_one_on_ed25519() {
+    let town = Town::found();
+    let server = town.open();
+    block_on(async {
+        let operator = town.operator(server.address()).await;
+        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        operator.issue(card_row(MEMBER, CARD, "2026-01-01", "")).await;
+        let plain = town.phone(server.address(), &operator, MEMBER).await;
+        let config = town.config("files").with_new_presentation_key(KeyKind::P256);
+        let files = town.phone_with(config, server.address(), &operator, MEMBER).await;
+        let element = Arc::new(Element(P256SecretKey::from_bytes(&[7; 32]).unwrap()));
+        let (missing, entropy) = (Missing::Make, OsEntropy::open().unwrap());
+        let keys = KeyFiles::of_phone(&town.path("element"), KeyKind::P256, missing, &entropy).unwrap();
+        let config = town.config("element").with_keys(DeviceKeys { presentation: element, ..keys });
+        let element = town.phone_with(config, server.address(), &operator, MEMBER).await;
+        let desk = town.desk(server.address(), &operator).await;
+        for (phone, kind) in [(&plain, KeyKind::Ed25519), (&files, KeyKind::P256), (&element, KeyKind::P256)]
+        {
+            assert_eq!(phone.wallet.status().presentation_key, Some(kind));
+            let live = phone.live();
+            assert_eq!(desk.judge(&live), ACCEPTED);
+            assert_eq!(desk.judge(&live), "accept fresh proof_seen_before 000");
+        }
+        // A kind is settled when the phone is new.
+        drop(files);
+        let reopened = Wallet::open(town.config("files")).unwrap();
+        assert_eq!(reopened.status().presentation_key, Some(KeyKind::P256));
+
+        let device = element.wallet.status().id.unwrap().to_string();
+        operator.send(AdminCommand::RetireDevice(device)).await.unwrap();
+        desk.0.sync().await.unwrap();
+        assert_eq!(desk.judge(&element.live()), "accept fresh device_retired 000");
+        assert_eq!(desk.judge(&plain.live()), ACCEPTED);
     });
 }
 

@@ -228,6 +228,8 @@ async fn programs_end_with_the_codes_that_help_names() {
     assert_eq!(end(&["card", "--member", "zz"]).await.0, 64);
     let missing = ["activate", "--server", "127.0.0.1:1", "--trust", "/none", "--member", "9", "--code", "1"];
     assert_eq!(end(&missing).await.0, 74);
+    let other_kind = [&missing[..], &["--presentation-key", "p256"]].concat();
+    assert_eq!(end(&other_kind).await.0, 64, "this phone has drawn a key on Ed25519");
     let (done, _) = terminal(config(&fresh, &clock, 1), &["verify", "--text", "x"], "").await;
     assert_eq!(done.unwrap_err().exit() as u8, 65);
 
@@ -247,6 +249,24 @@ async fn programs_end_with_the_codes_that_help_names() {
     let (done, _) = wallet(scene.phone(), &["qr", "--out", picture.to_str().unwrap()]).await;
     assert_eq!(done.unwrap_err().exit() as u8, 64);
     assert!(!Path::new(&picture).exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_new_phone_draws_the_key_it_is_told_to_and_keeps_it() {
+    let (clock, fresh) = (ManualClock::new(today()), tempfile::tempdir().unwrap());
+    let kind = async |line: &[&str]| {
+        // There is no such trust file; the key was drawn before it was looked for.
+        assert!(wallet(config(&fresh, &clock, 1), line).await.0.is_err());
+        let (_, shown) = wallet(config(&fresh, &clock, 1), &["--json", "status"]).await;
+        serde_json::from_str::<Value>(&shown).unwrap()["presentation_key"].clone()
+    };
+    let activate =
+        ["activate", "--server", "127.0.0.1:1", "--trust", "/none", "--member", "9", "--code", "1"];
+    assert_eq!(kind(&[&activate[..], &["--presentation-key", "p256"]].concat()).await, "p256");
+    assert_eq!(kind(&activate).await, "p256");
+    assert_eq!(kind(&[&activate[..], &["--presentation-key", "ed25519"]].concat()).await, "p256");
+    let keys = fresh.path().join("keys");
+    assert!(keys.join("presentation-p256.key").exists() && !keys.join("presentation.key").exists());
 }
 
 #[tokio::test(flavor = "multi_thread")]

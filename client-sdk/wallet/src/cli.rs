@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use bhyt_core::presentation_key::KeyKind;
 use clap::{Parser, Subcommand};
 
 /// A member's wallet: keeps health-insurance cards, shows them offline.
@@ -46,6 +47,9 @@ pub enum Command {
         /// The one-time code from the agency.
         #[arg(long, value_name = "CODE")]
         code: String,
+        /// The presentation key that a new phone draws: ed25519, the default, or p256. A phone keeps what it has.
+        #[arg(long, value_name = "KIND", value_parser = parse_kind)]
+        presentation_key: Option<KeyKind>,
     },
     /// Bring everything up to date.
     Sync {
@@ -75,9 +79,14 @@ pub enum Command {
     },
 }
 
+fn parse_kind(name: &str) -> Result<KeyKind, &'static str> {
+    KeyKind::parse(name).ok_or("ed25519 or p256")
+}
+
 const HELP_END: &str = "\
 Examples:
   bhyt-wallet --data ./phone activate --server 127.0.0.1:4433 --trust ./trust.cose --member 9900000017 --code CODE
+  bhyt-wallet --data ./phone activate --server HOST:4433 --trust ./trust.cose --member 9900000017 --code CODE --presentation-key p256
   bhyt-wallet --data ./phone sync --watch
   bhyt-wallet --data ./phone card
   bhyt-wallet --data ./phone qr                     drawn in the terminal
@@ -114,6 +123,6 @@ mod tests {
             assert!(Cli::try_parse_from(arguments).is_ok(), "{example}");
             count += 1;
         }
-        assert_eq!(count, 7);
+        assert_eq!(count, 8);
     }
 }

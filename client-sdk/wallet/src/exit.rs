@@ -49,6 +49,9 @@ pub enum WalletError {
     /// A picture must end in .png or .svg.
     #[error("--out takes a file that ends in .png or .svg, or -")]
     PictureKind,
+    /// The phone drew a presentation key of another kind when it was new.
+    #[error("this phone has a presentation key of another kind already; a new --data folder draws a new one")]
+    OtherKeyKind,
     /// The text does not fit a code.
     #[error("no code for this card")]
     Qr(#[from] QrError),
@@ -63,7 +66,7 @@ impl WalletError {
         match self {
             Self::Sdk(error) => exit_of(error),
             Self::File(_) | Self::Output(_) => Exit::Io,
-            Self::UnknownMember | Self::WhichMember | Self::PictureKind => Exit::Usage,
+            Self::UnknownMember | Self::WhichMember | Self::PictureKind | Self::OtherKeyKind => Exit::Usage,
             Self::Qr(_) => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,
         }
@@ -74,7 +77,7 @@ impl WalletError {
         match self {
             Self::Sdk(error) => error.problem().name(),
             Self::File(_) | Self::Output(_) => "io",
-            Self::UnknownMember | Self::WhichMember | Self::PictureKind => "usage",
+            Self::UnknownMember | Self::WhichMember | Self::PictureKind | Self::OtherKeyKind => "usage",
             Self::Qr(_) => "internal",
             Self::Interrupted => "interrupted",
         }

@@ -38,6 +38,7 @@ pub(crate) fn card(member: MemberId, card: &CardView) -> Value {
 pub(crate) fn status(status: &WalletStatus) -> Value {
     json!({
         "id": status.id.map(|id| id.to_string()),
+        "presentation_key": status.presentation_key.map(|kind| kind.name()),
         "server": status.server,
         "members": status.members.iter().map(|member| json!({
             "member": member.member.to_hex(),

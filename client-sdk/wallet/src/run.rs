@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use bhyt_core::ids::MemberId;
 use bhyt_core::limits::TRUST_BYTES_MAX;
 use bhyt_core::presentation::Presentation;
+use bhyt_core::presentation_key::KeyKind;
 use bhyt_core::time::UnixSeconds;
 use bhyt_platform::files::{FileAccess, read_bounded, write_atomic};
 use bhyt_sdk::{Activation, Config, Event, EventListener, LIVE_CODE_LIFE, QrMatrix, SdkError, Wallet};
@@ -61,7 +62,10 @@ impl std::fmt::Debug for Output {
 /// # Errors
 /// [`WalletError`], which names its exit code. It has been printed as JSON when that was asked for.
 pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(), WalletError> {
-    let Parts { cli, config, out } = parts;
+    let Parts { cli, mut config, out } = parts;
+    if let Some(kind) = asked_kind(&cli.command) {
+        config = config.with_new_presentation_key(kind);
+    }
     let done = match Wallet::open(config) {
         Ok(wallet) => {
             let program = Program { wallet, out: out.clone(), json: cli.json };
@@ -86,7 +90,11 @@ struct Program {
 impl Program {
     async fn command(&self, command: Command, shutdown: impl Future<Output = ()>) -> Result<(), WalletError> {
         match command {
-            Command::Activate { server, trust, member, code } => {
+            Command::Activate { server, trust, member, code, presentation_key } => {
+                let kind = self.wallet.status().presentation_key;
+                if presentation_key.is_some() && presentation_key != kind {
+                    return Err(WalletError::OtherKeyKind);
+                }
                 let trust = read_bounded(&trust, TRUST_BYTES_MAX)?;
                 let asked = Activation { server, trust, alias: member, code };
                 let member = or_interrupted(self.wallet.activate(asked), shutdown).await?;
@@ -188,6 +196,14 @@ impl Program {
 
     fn print(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> io::Result<()> {
         if self.json { self.out.line(&json()) } else { self.out.write(text().as_bytes()) }
+    }
+}
+
+/// The kind of presentation key that the command line asks a new phone to draw.
+fn asked_kind(command: &Command) -> Option<KeyKind> {
+    match command {
+        Command::Activate { presentation_key, .. } => *presentation_key,
+        _ => None,
     }
 }
 

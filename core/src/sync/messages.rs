@@ -12,7 +12,9 @@ use crate::feed::{Extent, FeedPage};
 use crate::ids::{FacilityCode, MemberId};
 use crate::keys::{KeyId, PublicKey};
 use crate::limits::FRAME_BYTES_MAX;
+use crate::p256_keys::P256PublicKey;
 use crate::presentation::Proof;
+use crate::presentation_key::PresentationKey;
 use crate::status::StatusVersion;
 use crate::sync::admin::{AdminReply, AdminRequest};
 use crate::time::UnixSeconds;
@@ -33,7 +35,7 @@ impl Schema for Hello {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Request {
     /// A new device asks for a member's records, with a one-time code. Any transport key may ask.
-    Activate(Activate),
+    Activate(Activate<PublicKey>),
     /// A new terminal asks to be enrolled, with a one-time token. Any transport key may ask.
     Enrol(Enrol),
     /// A device brings its members up to date.
@@ -42,6 +44,8 @@ pub enum Request {
     SyncTerminal(SyncTerminal),
     /// An operator's command.
     Admin(AdminRequest),
+    /// As [`Self::Activate`], by a device whose presentation key is on P-256.
+    ActivateP256(Activate<P256PublicKey>),
 }
 
 impl Schema for Request {
@@ -49,18 +53,39 @@ impl Schema for Request {
     const BYTES_MAX: usize = FRAME_BYTES_MAX;
 }
 
-/// A device's first request.
+impl From<Activate> for Request {
+    fn from(activate: Activate) -> Self {
+        match activate.presentation_key {
+            PresentationKey::Ed25519(key) => Self::Activate(activate.with_key(key)),
+            PresentationKey::P256(key) => Self::ActivateP256(activate.with_key(key)),
+        }
+    }
+}
+
+/// A device's first request. In a frame the kind of key is the request's; both sides then speak of any kind.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Activate {
+pub struct Activate<K = PresentationKey> {
     /// Mã số BHXH, personal number, or the 32 hexadecimal digits of a member id; at most 32 bytes.
     pub alias: String,
     /// The one-time code; at most 64 bytes.
     pub code: String,
     /// The key that will make proofs.
-    pub presentation_key: PublicKey,
+    pub presentation_key: K,
     /// A proof by that key over the device's transport key (its 32 bytes stand where a card's bytes would), so that
     /// nobody binds a key that is not theirs.
     pub possession: ProofBytes,
+}
+
+impl<K: Copy + Into<PresentationKey>> Activate<K> {
+    /// The same, of any kind of key.
+    pub fn any_key(&self) -> Activate {
+        self.clone().with_key(self.presentation_key.into())
+    }
+
+    fn with_key<L>(self, presentation_key: L) -> Activate<L> {
+        let Self { alias, code, possession, .. } = self;
+        Activate { alias, code, presentation_key, possession }
+    }
 }
 
 /// A proof as it travels in a frame.

@@ -7,8 +7,8 @@ use crate::card::CardClaims;
 use crate::cose::{Signed, Verified};
 use crate::feed::{Epoch, Extent, FeedFault, FeedHead, FeedPage, FeedState};
 use crate::ids::MemberId;
-use crate::keys::PublicKey;
 use crate::limits::{BINDINGS_MAX, FEED_RECORDS_MAX};
+use crate::presentation_key::PresentationKey;
 use crate::sync::messages::{
     FeedReply, Follow, MemberCursor, Refusal, Reply, Request, SyncWallet, state_digest,
 };
@@ -22,7 +22,7 @@ pub struct MemberState {
     /// This device's credentials, signed bytes.
     pub credentials: Vec<Vec<u8>>,
     /// The device's presentation key: credentials bound to another are not taken.
-    pub presentation_key: PublicKey,
+    pub presentation_key: PresentationKey,
 }
 
 impl MemberState {
@@ -183,7 +183,7 @@ impl WalletSession {
         Ok(vec![Effect::Credentials { member, credentials: verified }])
     }
 
-    fn verify_card(&self, bytes: &[u8], holder: &PublicKey) -> Result<Verified<CardClaims>, SyncFault> {
+    fn verify_card(&self, bytes: &[u8], holder: &PresentationKey) -> Result<Verified<CardClaims>, SyncFault> {
         let signed = Signed::<CardClaims>::decode(bytes).map_err(|_| SyncFault::BadCredential)?;
         let key = self.trust.claims().key(signed.key_id(), KeyUse::Card).ok_or(SyncFault::BadCredential)?;
         let card = signed.verify(&key.key).map_err(|_| SyncFault::BadCredential)?;

@@ -5,6 +5,7 @@ use bhyt_core::ids::MemberId;
 use bhyt_core::keys::{KeyId, PublicKey};
 use bhyt_core::limits::{DEVICES_MAX, WALLET_MEMBERS_MAX};
 use bhyt_core::presentation::Proof;
+use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::sync::messages::{Activate, Refusal};
 use bhyt_core::time::UnixSeconds;
 
@@ -15,7 +16,7 @@ use super::codes::use_code;
 use super::docs::{Found, OpenMember, holder_key, write};
 use super::fault::{ServiceFault, Stop};
 use super::rows::Alias;
-use super::values::{CodePurposeV1, DeviceV1, HeldMemberV1};
+use super::values::{CodePurposeV1, DeviceV2, HeldMemberV2};
 use super::{ATTEMPTS_MAX, Draft, Service};
 use crate::store::{DocKey, DocKind, Expected, Outcome, Store};
 
@@ -65,7 +66,7 @@ impl<S: Store> Service<S> {
             return Err(Refusal::BadCode.into());
         };
         let device_key = holder_key(DocKind::Device, peer.key.key_id());
-        let device: Option<Found<DeviceV1>> = self.doc("device", &device_key).await?;
+        let device: Option<Found<DeviceV2>> = self.doc("device", &device_key).await?;
         if let Some(user) = code.value.used_by {
             return again(user, peer, request, member.id, device.as_ref());
         }
@@ -92,7 +93,7 @@ impl<S: Store> Service<S> {
         let mut oldest_retired = None;
         for (at, other) in member.details.devices.iter().enumerate() {
             let key: DocKey = holder_key(DocKind::Device, *other);
-            let device: Option<Found<DeviceV1>> = self.doc("device", &key).await?;
+            let device: Option<Found<DeviceV2>> = self.doc("device", &key).await?;
             if device.is_some_and(|device| device.value.retired.is_none()) {
                 active += 1;
             } else {
@@ -118,10 +119,10 @@ fn again(
     peer: &Peer,
     request: &Activate,
     member: MemberId,
-    device: Option<&Found<DeviceV1>>,
+    device: Option<&Found<DeviceV2>>,
 ) -> Result<Option<MemberId>, Stop> {
     let holds =
-        |held: &HeldMemberV1| held.member == member && held.presentation_key == request.presentation_key;
+        |held: &HeldMemberV2| held.member == member && held.presentation_key == request.presentation_key;
     let same = user == peer.key && device.is_some_and(|device| device.value.members.iter().any(holds));
     match same {
         true => Ok(Some(member)),
@@ -131,16 +132,16 @@ fn again(
 
 /// The device with one member more.
 fn hold(
-    device: Option<Found<DeviceV1>>,
+    device: Option<Found<DeviceV2>>,
     transport_key: PublicKey,
-    presentation_key: PublicKey,
+    presentation_key: PresentationKey,
     member: MemberId,
     now: UnixSeconds,
-) -> Result<(Expected, DeviceV1), Stop> {
+) -> Result<(Expected, DeviceV2), Stop> {
     let (expected, mut device) = match device {
         Some(found) => (Expected::Revision(found.revision), found.value),
         None => {
-            let device = DeviceV1 { transport_key, members: Vec::new(), activated: now, retired: None };
+            let device = DeviceV2 { transport_key, members: Vec::new(), activated: now, retired: None };
             (Expected::Absent, device)
         }
     };
@@ -151,7 +152,7 @@ fn hold(
     if device.members.len() >= WALLET_MEMBERS_MAX || device.retired.is_some() {
         return Err(Refusal::Conflict.into());
     }
-    device.members.push(HeldMemberV1 { member, presentation_key, activated: now });
+    device.members.push(HeldMemberV2 { member, presentation_key, activated: now });
     Ok((expected, device))
 }
 

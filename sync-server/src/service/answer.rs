@@ -133,7 +133,7 @@ impl<S: Store> Service<S> {
     ) -> Result<(), Stop> {
         match authorise(principal, request)? {
             Permit::Activate(activate) => {
-                let member = self.activate(seat.peer(), activate).await?;
+                let member = self.activate(seat.peer(), &activate).await?;
                 sink.send(Reply::Activated(member)).await
             }
             Permit::Enrol(enrol) => {

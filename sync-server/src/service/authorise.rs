@@ -5,17 +5,17 @@ use bhyt_core::sync::admin::{AdminCommand, AdminRequest};
 use bhyt_core::sync::messages::{Activate, Enrol, Refusal, Request, SyncTerminal, SyncWallet};
 
 use super::principal::Principal;
-use super::values::{DeviceV1, OperatorRole, OperatorV1, TerminalV1};
+use super::values::{DeviceV2, OperatorRole, OperatorV1, TerminalV1};
 
 /// A request that its asker may make, with who asks. Only [`authorise`] makes one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Permit<'a> {
     /// A phone may try a one-time code.
-    Activate(&'a Activate),
+    Activate(Box<Activate>),
     /// A terminal may try a one-time token.
     Enrol(&'a Enrol),
     /// A phone may sync the members it holds.
-    Wallet(KeyId, &'a DeviceV1, &'a SyncWallet),
+    Wallet(KeyId, &'a DeviceV2, &'a SyncWallet),
     /// A terminal may sync.
     Terminal(KeyId, &'a TerminalV1, &'a SyncTerminal),
     /// An operator may command this.
@@ -29,7 +29,10 @@ pub enum Permit<'a> {
 pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<Permit<'a>, Refusal> {
     match (principal, request) {
         (Principal::Stranger | Principal::Device(..), Request::Activate(activate)) => {
-            Ok(Permit::Activate(activate))
+            Ok(Permit::Activate(Box::new(activate.any_key())))
+        }
+        (Principal::Stranger | Principal::Device(..), Request::ActivateP256(activate)) => {
+            Ok(Permit::Activate(Box::new(activate.any_key())))
         }
         // A terminal whose answer was lost asks again.
         (Principal::Stranger | Principal::Terminal(..), Request::Enrol(enrol)) => Ok(Permit::Enrol(enrol)),
@@ -53,7 +56,8 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
             | Request::Enrol(_)
             | Request::SyncWallet(_)
             | Request::SyncTerminal(_)
-            | Request::Admin(_),
+            | Request::Admin(_)
+            | Request::ActivateP256(_),
         ) => Err(Refusal::NotAuthorised),
     }
 }

@@ -5,8 +5,9 @@ use bhyt_core::card::{Binding, CardClaims};
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::cose::{Signed, Unsigned};
 use bhyt_core::ids::{BindingNumber, MemberId};
-use bhyt_core::keys::{KeyId, PublicKey};
+use bhyt_core::keys::KeyId;
 use bhyt_core::limits::{BINDING_DAYS, BINDING_RENEW_DAYS, BINDINGS_MAX};
+use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::time::{DAY_SECONDS, Day, UnixSeconds};
 use bhyt_core::trust::KeyUse;
@@ -15,7 +16,7 @@ use super::cards::lost_races;
 use super::docs::{OpenCard, OpenMember};
 use super::fault::{ServiceFault, Stop};
 use super::status_changes::{RETIRED_BINDINGS, StatusDraft, binding_value};
-use super::values::{BindingV1, CardDetailsV1};
+use super::values::{BindingV2, CardDetailsV2};
 use super::{ATTEMPTS_MAX, Draft, Service};
 use crate::exit::chain;
 use crate::store::{Commit, Outcome, Store};
@@ -24,7 +25,7 @@ use crate::store::{Commit, Outcome, Store};
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Holder {
     pub(crate) device: KeyId,
-    pub(crate) key: PublicKey,
+    pub(crate) key: PresentationKey,
 }
 
 /// What binding did to a card.
@@ -122,7 +123,7 @@ impl<S: Store> Service<S> {
         }
         let bindings = &mut card.details.bindings;
         bindings.retain(|binding| binding.end >= today && binding.number != number);
-        bindings.push(BindingV1 {
+        bindings.push(BindingV2 {
             number,
             device: holder.device,
             key: holder.key,
@@ -135,7 +136,7 @@ impl<S: Store> Service<S> {
 
     /// Whether a binding needs no renewal: phones take it, its end is far, and so is that of the key that signed it, unless
     /// there is no other key.
-    fn lasts(&self, binding: &BindingV1, now: UnixSeconds) -> bool {
+    fn lasts(&self, binding: &BindingV2, now: UnixSeconds) -> bool {
         let trust = self.trust.current();
         let horizon = now.plus(BINDING_RENEW_DAYS.unsigned_abs() * DAY_SECONDS);
         let key = trust.claims().key(binding.signed_by, KeyUse::Card);
@@ -146,7 +147,7 @@ impl<S: Store> Service<S> {
 
     /// Whether the bundle in force has the key that signed, and its window covers the moment of signing. A bundle that
     /// closes a key may come after something was signed outside the window that it gives.
-    fn is_taken(&self, binding: &BindingV1, now: UnixSeconds) -> bool {
+    fn is_taken(&self, binding: &BindingV2, now: UnixSeconds) -> bool {
         let trust = self.trust.current();
         let Some(key) = trust.claims().key(binding.signed_by, KeyUse::Card) else {
             return false;
@@ -196,13 +197,13 @@ pub(crate) fn retire(
     Ok(())
 }
 
-fn held_by(details: &CardDetailsV1, device: KeyId, today: Day) -> Option<&BindingV1> {
+fn held_by(details: &CardDetailsV2, device: KeyId, today: Day) -> Option<&BindingV2> {
     let mut bindings = details.bindings.iter();
     bindings.find(|binding| binding.device == device && binding.end >= today)
 }
 
 /// The lowest number that no binding has and that has left the retired set for certain.
-fn free_number(details: &CardDetailsV1, today: Day) -> Option<BindingNumber> {
+fn free_number(details: &CardDetailsV2, today: Day) -> Option<BindingNumber> {
     let used = |number: BindingNumber| {
         let bound = details.bindings.iter().any(|binding| binding.number == number && binding.end >= today);
         let retired = details

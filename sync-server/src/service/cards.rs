@@ -23,7 +23,7 @@ use super::members::alias_member;
 use super::operations::Operation;
 use super::rows::{Alias, CardFields, fault, parse_card_number};
 use super::slots::SlotLease;
-use super::values::{AliasV1, AuditAction, CardDetailsV1, CardFactsV1, OperationAnswerV1};
+use super::values::{AliasV1, AuditAction, CardDetailsV2, CardFactsV1, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Counting, Draft, Service};
 use crate::exit::chain;
 use crate::store::{Commit, DocWrite, Expected, Outcome, Store};
@@ -93,7 +93,7 @@ impl<S: Store> Service<S> {
         let number = parse_card_number(number).ok_or(Refusal::Malformed)?;
         let (member, card) = self.find_card(&number).await?.ok_or(Refusal::NotFound)?;
         self.audit_reading(operation, AuditAction::ShowCard, member.id).await?;
-        let CardDetailsV1 { facts, standing, bindings, successor, .. } = &card.details;
+        let CardDetailsV2 { facts, standing, bindings, successor, .. } = &card.details;
         let bindings = bindings.iter().map(|binding| {
             let number = binding.number.value();
             (number, binding.device.to_string(), binding.end.iso())
@@ -145,7 +145,7 @@ impl<S: Store> Service<S> {
             index: facts.status_index,
             member: member.id,
             expected: Expected::Absent,
-            details: CardDetailsV1 {
+            details: CardDetailsV2 {
                 facts,
                 standing: CardStanding::InForce,
                 credential: record.credential,

@@ -10,7 +10,7 @@ use super::cards::lost_races;
 use super::docs::{Found, holder_key, write};
 use super::fault::{ServiceFault, Stop};
 use super::operations::Operation;
-use super::values::{AuditAction, DeviceV1, OperationAnswerV1};
+use super::values::{AuditAction, DeviceV2, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Draft, Service};
 use crate::store::{COMMIT_KEYS_MAX, DocKind, Expected, Outcome, Store};
 
@@ -27,7 +27,7 @@ impl<S: Store> Service<S> {
         for id in &member.details.devices {
             let key = holder_key(DocKind::Device, *id);
             let missing = ServiceFault::Inconsistent { what: "device" };
-            let device: Found<DeviceV1> = self.doc("device", &key).await?.ok_or(missing)?;
+            let device: Found<DeviceV2> = self.doc("device", &key).await?.ok_or(missing)?;
             views.push(DeviceView {
                 id: id.to_string(),
                 activated: device.value.activated,
@@ -45,7 +45,7 @@ impl<S: Store> Service<S> {
                 return Ok(Applied::Duplicate);
             }
             let key = holder_key(DocKind::Device, id);
-            let found: Option<Found<DeviceV1>> = self.doc("device", &key).await?;
+            let found: Option<Found<DeviceV2>> = self.doc("device", &key).await?;
             let found = found.ok_or(Refusal::NotFound)?;
             if found.value.retired.is_some() {
                 return Ok(Applied::Duplicate);
@@ -76,7 +76,7 @@ impl<S: Store> Service<S> {
     async fn retire_bindings(
         &self,
         id: KeyId,
-        device: &DeviceV1,
+        device: &DeviceV2,
         operation: &Operation,
         draft: &mut Draft<'_, '_>,
     ) -> Result<bool, ServiceFault> {

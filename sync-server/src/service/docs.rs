@@ -9,7 +9,7 @@ use bhyt_platform::entropy::{Entropy, make_bytes};
 
 use super::Service;
 use super::fault::ServiceFault;
-use super::values::{CardDetailsV1, CardV1, MemberDetailsV1, MemberV1};
+use super::values::{CardDetailsV2, CardV1, MemberDetailsV1, MemberV1};
 use crate::store::{Doc, DocKey, DocKind, DocWrite, Expected, Store};
 
 /// A stored value and the revision it was read at.
@@ -44,7 +44,7 @@ pub(crate) struct OpenCard {
     pub(crate) index: StatusIndex,
     pub(crate) member: MemberId,
     pub(crate) expected: Expected,
-    pub(crate) details: CardDetailsV1,
+    pub(crate) details: CardDetailsV2,
 }
 
 impl OpenCard {

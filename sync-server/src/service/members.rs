@@ -8,7 +8,7 @@ use super::docs::{Found, OpenMember, decode, holder_key};
 use super::fault::{ServiceFault, Stop};
 use super::operations::Operation;
 use super::rows::Alias;
-use super::values::{AliasV1, AuditAction, DeviceV1, MemberDetailsV1};
+use super::values::{AliasV1, AuditAction, DeviceV2, MemberDetailsV1};
 use super::{Draft, Service};
 use crate::store::{Commit, DocKey, DocKind, Store};
 
@@ -45,7 +45,7 @@ impl<S: Store> Service<S> {
         let mut devices = 0;
         for id in &member.details.devices {
             let key = holder_key(DocKind::Device, *id);
-            let device: Option<Found<DeviceV1>> = self.doc("device", &key).await?;
+            let device: Option<Found<DeviceV2>> = self.doc("device", &key).await?;
             devices += u32::from(device.is_some_and(|device| device.value.retired.is_none()));
         }
         Ok(MemberView {

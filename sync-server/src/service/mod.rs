@@ -32,6 +32,7 @@ mod status_changes;
 mod terminal_sync;
 mod terminals;
 pub mod values;
+mod values_older;
 mod vault;
 mod wallet_sync;
 

@@ -5,7 +5,7 @@ use bhyt_core::keys::{KeyId, PublicKey};
 use super::Service;
 use super::docs::{Found, holder_key};
 use super::fault::ServiceFault;
-use super::values::{DeviceV1, OperatorV1, TerminalV1};
+use super::values::{DeviceV2, OperatorV1, TerminalV1};
 use crate::store::{DocKind, Store};
 
 /// The holder of a transport key.
@@ -14,7 +14,7 @@ pub enum Principal {
     /// In no table: may activate or enrol with a one-time code.
     Stranger,
     /// A phone.
-    Device(KeyId, DeviceV1),
+    Device(KeyId, DeviceV2),
     /// A clinic's machine.
     Terminal(KeyId, TerminalV1),
     /// An operator.
@@ -31,7 +31,7 @@ impl<S: Store> Service<S> {
     pub async fn principal(&self, key: &PublicKey) -> Result<Principal, ServiceFault> {
         let id = key.key_id();
         let device_key = holder_key(DocKind::Device, id);
-        let device: Option<Found<DeviceV1>> = self.doc("device", &device_key).await?;
+        let device: Option<Found<DeviceV2>> = self.doc("device", &device_key).await?;
         if let Some(Found { value, .. }) = device.filter(|it| it.value.transport_key == *key) {
             return Ok(match value.retired {
                 None => Principal::Device(id, value),

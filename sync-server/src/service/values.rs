@@ -7,17 +7,19 @@ use std::fmt;
 
 use bhyt_core::card::CardClaims;
 use bhyt_core::card_record::CardStanding;
-use bhyt_core::codec::Schema;
+use bhyt_core::codec::{CodecError, Schema};
 use bhyt_core::feed::FeedPage;
 use bhyt_core::ids::{
     BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, MemberId, OperationId,
     PersonalNumber, Sex, SocialNumber, StatusIndex,
 };
 use bhyt_core::keys::{KeyId, PublicKey};
+use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::Seq;
 use bhyt_core::time::{BirthDate, Day, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
+use super::values_older;
 use crate::store::BYTES_MAX;
 
 /// A member: its key under the store's key, and its details under its own.
@@ -71,13 +73,13 @@ pub enum AliasV1 {
 pub struct CardV1 {
     /// Whose.
     pub member: MemberId,
-    /// [`CardDetailsV1`], sealed under the member's key.
+    /// [`CardDetailsV2`], sealed under the member's key.
     pub sealed: Vec<u8>,
 }
 
 /// What is known of a card.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CardDetailsV1 {
+pub struct CardDetailsV2 {
     /// What it says.
     pub facts: CardFactsV1,
     /// What became of it.
@@ -89,7 +91,7 @@ pub struct CardDetailsV1 {
     /// The record's latest revision.
     pub revision: u32,
     /// Devices that hold it; at most [`bhyt_core::limits::BINDINGS_MAX`].
-    pub bindings: Vec<BindingV1>,
+    pub bindings: Vec<BindingV2>,
     /// Numbers in the retired set, and the last day they are there.
     pub retired: Vec<(BindingNumber, Day)>,
     /// The number of the card that followed.
@@ -166,13 +168,13 @@ impl CardFactsV1 {
 
 /// One device's hold on a card.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BindingV1 {
+pub struct BindingV2 {
     /// Its number on the card.
     pub number: BindingNumber,
     /// The device, by transport key id.
     pub device: KeyId,
     /// The device's presentation key.
-    pub key: PublicKey,
+    pub key: PresentationKey,
     /// Last day.
     pub end: Day,
     /// The card signed for this device.
@@ -183,11 +185,11 @@ pub struct BindingV1 {
 
 /// A phone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DeviceV1 {
+pub struct DeviceV2 {
     /// Proven in every handshake.
     pub transport_key: PublicKey,
     /// Whose records it holds; at most [`bhyt_core::limits::WALLET_MEMBERS_MAX`].
-    pub members: Vec<HeldMemberV1>,
+    pub members: Vec<HeldMemberV2>,
     /// When it was first activated.
     pub activated: UnixSeconds,
     /// When it was retired.
@@ -196,11 +198,11 @@ pub struct DeviceV1 {
 
 /// A member on a phone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct HeldMemberV1 {
+pub struct HeldMemberV2 {
     /// Whose records.
     pub member: MemberId,
     /// Makes the proofs for this member's cards.
-    pub presentation_key: PublicKey,
+    pub presentation_key: PresentationKey,
     /// Since when.
     pub activated: UnixSeconds,
 }
@@ -442,7 +444,7 @@ macro_rules! unprinted {
         })*
     };
 }
-unprinted! { MemberDetailsV1 CardDetailsV1 CardFactsV1 BindingV1 }
+unprinted! { MemberDetailsV1 CardDetailsV2 CardFactsV1 BindingV2 }
 
 macro_rules! schemas {
     ($($name:ident $number:literal $bytes_max:expr;)*) => {
@@ -458,8 +460,6 @@ schemas! {
     MemberDetailsV1 102 BYTES_MAX - ENVELOPE_BYTES;
     AliasV1 103 64;
     CardV1 104 BYTES_MAX;
-    CardDetailsV1 105 BYTES_MAX - ENVELOPE_BYTES;
-    DeviceV1 106 BYTES_MAX;
     TerminalV1 107 1_024;
     OperatorV1 108 1_024;
     OneTimeCodeV1 109 1_024;
@@ -472,6 +472,24 @@ schemas! {
     AuditV1 116 128;
     FeedHeadV1 117 4_000;
     PageV1 118 BYTES_MAX - ENVELOPE_BYTES;
+}
+
+impl Schema for CardDetailsV2 {
+    const SCHEMA: u16 = 119;
+    const BYTES_MAX: usize = BYTES_MAX - ENVELOPE_BYTES;
+
+    fn decode_older(found: u16, bytes: &[u8]) -> Result<Self, CodecError> {
+        values_older::card_details(found, bytes)
+    }
+}
+
+impl Schema for DeviceV2 {
+    const SCHEMA: u16 = 120;
+    const BYTES_MAX: usize = BYTES_MAX;
+
+    fn decode_older(found: u16, bytes: &[u8]) -> Result<Self, CodecError> {
+        values_older::device(found, bytes)
+    }
 }
 
 /// What sealing, a wrapped key and the struct around them add at most.

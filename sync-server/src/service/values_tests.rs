@@ -3,6 +3,7 @@
 use bhyt_core::codec;
 use bhyt_core::ids::hex;
 use bhyt_core::keys::SecretKey;
+use bhyt_core::presentation_key::{KeyKind, PresentationSecret};
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind};
 
 use super::*;
@@ -42,6 +43,69 @@ fn facts() -> CardFactsV1 {
     }
 }
 
+fn p256() -> PresentationKey {
+    PresentationSecret::from_bytes(KeyKind::P256, &[1; 32]).unwrap().public_key()
+}
+
+fn binding(key: PresentationKey) -> BindingV2 {
+    BindingV2 {
+        number: BindingNumber::new(5).unwrap(),
+        device: KeyId([6; 8]),
+        key,
+        end: Day::from_days(20_634).unwrap(),
+        credential: vec![0xd2, 0x84],
+        signed_by: KeyId([7; 8]),
+    }
+}
+
+fn card_details(bindings: Vec<BindingV2>) -> CardDetailsV2 {
+    CardDetailsV2 {
+        facts: facts(),
+        standing: CardStanding::Held,
+        credential: vec![0xd2],
+        first_seq: Seq(3),
+        revision: 4,
+        bindings,
+        retired: vec![(BindingNumber::new(8).unwrap(), Day::from_days(20_633).unwrap())],
+        successor: CardNumber::parse("9900000017"),
+    }
+}
+
+fn held(presentation_key: PresentationKey) -> HeldMemberV2 {
+    HeldMemberV2 { member: MemberId([2; 16]), presentation_key, activated: UnixSeconds(4) }
+}
+
+fn device(members: Vec<HeldMemberV2>) -> DeviceV2 {
+    let (activated, retired) = (UnixSeconds(5), Some(UnixSeconds(6)));
+    DeviceV2 { transport_key: public(1), members, activated, retired }
+}
+
+/// What a server wrote before presentation keys had a kind.
+#[test]
+fn older_bytes_are_read_as_what_took_their_place() {
+    let bytes = |golden: &str| bhyt_core::ids::from_hex(golden).unwrap();
+    let card = bytes(
+        "69000f00000000000000444e34393939393030303030303137e64f00000009000000000000000a000000000000003939\
+         30303030303031370200000000000000416e02000000c607020000000500000000000000373930323401010000000102\
+         000000000000004b310407000000040000000100000000000000d2030000000000000004000000010000000000000005\
+         06060606060606068a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c9a50000002000000\
+         00000000d284070707070707070701000000000000000899500000010a0000000000000039393030303030303137",
+    );
+    assert!(codec::decode(&card) == Ok(card_details(vec![binding(public(1).into())])));
+    let phone = bytes(
+        "6a008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0100000000000000020202020202\
+         02020202020202020202ed4928c628d1c2c6eae90338905995612959273a5c63f93636c14614ac8737d1040000000000\
+         00000500000000000000010600000000000000",
+    );
+    assert_eq!(codec::decode(&phone), Ok(device(vec![held(public(3).into())])));
+    for unknown in [104, 107, 999_u16] {
+        let bytes = [&unknown.to_le_bytes(), phone.get(2..).unwrap()].concat();
+        let fault = CodecError::UnknownSchema { found: unknown, known: 120 };
+        assert_eq!(codec::decode::<DeviceV2>(&bytes), Err(fault));
+    }
+    assert_eq!(codec::decode::<DeviceV2>(phone.get(..40).unwrap()), Err(CodecError::Malformed));
+}
+
 #[test]
 fn members_are_these_bytes() {
     check(
@@ -78,47 +142,25 @@ fn cards_are_these_bytes() {
         "68000101010101010101010101010101010102000000000000000203",
     );
     check(
-        &CardDetailsV1 {
-            facts: facts(),
-            standing: CardStanding::Held,
-            credential: vec![0xd2],
-            first_seq: Seq(3),
-            revision: 4,
-            bindings: vec![BindingV1 {
-                number: BindingNumber::new(5).unwrap(),
-                device: KeyId([6; 8]),
-                key: public(1),
-                end: Day::from_days(20_634).unwrap(),
-                credential: vec![0xd2, 0x84],
-                signed_by: KeyId([7; 8]),
-            }],
-            retired: vec![(BindingNumber::new(8).unwrap(), Day::from_days(20_633).unwrap())],
-            successor: CardNumber::parse("9900000017"),
-        },
-        "69000f00000000000000444e34393939393030303030303137e64f00000009000000000000000a000000000000003939\
+        &card_details(vec![binding(public(1).into()), binding(p256())]),
+        "77000f00000000000000444e34393939393030303030303137e64f00000009000000000000000a000000000000003939\
          30303030303031370200000000000000416e02000000c607020000000500000000000000373930323401010000000102\
-         000000000000004b310407000000040000000100000000000000d2030000000000000004000000010000000000000005\
-         06060606060606068a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c9a50000002000000\
-         00000000d284070707070707070701000000000000000899500000010a0000000000000039393030303030303137",
+         000000000000004b310407000000040000000100000000000000d2030000000000000004000000020000000000000005\
+         0606060606060606000000008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c9a500000\
+         0200000000000000d284070707070707070705060606060606060601000000006ff03b949241ce1dadd43519e6960e0a\
+         85b41a69a05c328103aa2bce1594ca169a5000000200000000000000d284070707070707070701000000000000000899\
+         500000010a0000000000000039393030303030303137",
     );
 }
 
 #[test]
 fn key_holders_are_these_bytes() {
     check(
-        &DeviceV1 {
-            transport_key: public(1),
-            members: vec![HeldMemberV1 {
-                member: MemberId([2; 16]),
-                presentation_key: public(3),
-                activated: UnixSeconds(4),
-            }],
-            activated: UnixSeconds(5),
-            retired: Some(UnixSeconds(6)),
-        },
-        "6a008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0100000000000000020202020202\
-         02020202020202020202ed4928c628d1c2c6eae90338905995612959273a5c63f93636c14614ac8737d1040000000000\
-         00000500000000000000010600000000000000",
+        &device(vec![held(public(3).into()), held(p256())]),
+        "78008a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c0200000000000000020202020202\
+         0202020202020202020200000000ed4928c628d1c2c6eae90338905995612959273a5c63f93636c14614ac8737d10400\
+         0000000000000202020202020202020202020202020201000000006ff03b949241ce1dadd43519e6960e0a85b41a69a0\
+         5c328103aa2bce1594ca1604000000000000000500000000000000010600000000000000",
     );
     check(
         &TerminalV1 {

@@ -18,7 +18,7 @@ use super::bindings::Holder;
 use super::fault::{ServiceFault, Stop};
 use super::feed::ServedHead;
 use super::hub::{Following, News, Seat};
-use super::values::{DeviceV1, HeldMemberV1};
+use super::values::{DeviceV2, HeldMemberV2};
 use crate::store::Store;
 
 impl<S: Store> Service<S> {
@@ -27,7 +27,7 @@ impl<S: Store> Service<S> {
         &self,
         seat: &Seat,
         id: KeyId,
-        device: &DeviceV1,
+        device: &DeviceV2,
         sync: &SyncWallet,
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
@@ -60,7 +60,7 @@ impl<S: Store> Service<S> {
         &self,
         seat: &Seat,
         id: KeyId,
-        device: &DeviceV1,
+        device: &DeviceV2,
         news: &News,
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
@@ -111,7 +111,7 @@ impl<S: Store> Service<S> {
     async fn sync_member(
         &self,
         id: KeyId,
-        held: &HeldMemberV1,
+        held: &HeldMemberV2,
         cursor: &MemberCursor,
         sink: &mut impl ReplySink,
     ) -> Result<MemberCursor, Stop> {
@@ -182,7 +182,7 @@ impl<K: ReplySink> ReplySink for Counted<'_, K> {
     }
 }
 
-fn holding(device: &DeviceV1, member: MemberId) -> Option<&HeldMemberV1> {
+fn holding(device: &DeviceV2, member: MemberId) -> Option<&HeldMemberV2> {
     device.members.iter().find(|held| held.member == member)
 }
 

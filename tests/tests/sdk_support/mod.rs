@@ -12,9 +12,9 @@ use bhyt_core::codec;
 use bhyt_core::cose::Unsigned;
 use bhyt_core::feed::{Epoch, Extent, FeedHead, FeedPage};
 use bhyt_core::ids::{FacilityCode, MemberId};
-use bhyt_core::keys::PublicKey;
 use bhyt_core::limits::{FRAME_BYTES_MAX, STATUS_DELTAS_MAX};
 use bhyt_core::merkle::Frontier;
+use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Seq};
 use bhyt_core::status::StatusList;
 use bhyt_core::sync::messages::{
@@ -65,7 +65,7 @@ pub(crate) struct State {
     pub(crate) token: Option<&'static str>,
     pub(crate) claims: CardClaims,
     pub(crate) records: Vec<Record>,
-    pub(crate) holder: Option<PublicKey>,
+    pub(crate) holder: Option<PresentationKey>,
     pub(crate) held: bool,
     /// Feeds sent without their last page; counts down.
     pub(crate) feeds_cut: usize,
@@ -274,15 +274,8 @@ impl State {
     fn answer(&mut self, request: Request) -> Vec<Reply> {
         self.asked.push(request.clone());
         match request {
-            Request::Activate(Activate { code, presentation_key, .. }) => {
-                match self.code.take_if(|expected| *expected == code) {
-                    Some(_) => {
-                        self.holder = Some(presentation_key);
-                        vec![Reply::Activated(MEMBER), Reply::Done]
-                    }
-                    None => vec![Reply::Refused(Refusal::BadCode)],
-                }
-            }
+            Request::Activate(activate) => self.answer_activation(activate.any_key()),
+            Request::ActivateP256(activate) => self.answer_activation(activate.any_key()),
             Request::Enrol(enrol) => match self.token.take_if(|token| *token == enrol.token) {
                 Some(_) => vec![Reply::Enrolled(FacilityCode::parse("99024").unwrap()), Reply::Done],
                 None => vec![Reply::Refused(Refusal::BadCode)],
@@ -290,6 +283,16 @@ impl State {
             Request::SyncWallet(sync) => self.answer_wallet(&sync),
             Request::SyncTerminal(sync) => self.answer_terminal(&sync),
             Request::Admin(_) => vec![Reply::Refused(Refusal::NotAuthorised)],
+        }
+    }
+
+    fn answer_activation(&mut self, activate: Activate) -> Vec<Reply> {
+        match self.code.take_if(|expected| *expected == activate.code) {
+            Some(_) => {
+                self.holder = Some(activate.presentation_key);
+                vec![Reply::Activated(MEMBER), Reply::Done]
+            }
+            None => vec![Reply::Refused(Refusal::BadCode)],
         }
     }
 

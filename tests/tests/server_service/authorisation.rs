@@ -5,16 +5,17 @@ use bhyt_core::ids::OperationId;
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest, CardChange, CardRow};
 use bhyt_core::sync::messages::{Follow, Refusal, Reply, Request, SyncTerminal, SyncWallet};
 use bhyt_core::trust::KeyUse;
-use bhyt_server::service::values::{DeviceV1, OperatorRole, OperatorV1, TerminalV1};
+use bhyt_server::service::values::{DeviceV2, OperatorRole, OperatorV1, TerminalV1};
 use bhyt_server::service::{Next, Principal, authorise};
 
-use crate::world::{START, World, activate, enrol, peer, public, social};
+use crate::world::{START, World, activate, activate_p256, enrol, peer, public, social};
 
 fn requests() -> Vec<(&'static str, Request)> {
     let wallet = SyncWallet { trust: 1, members: Vec::new(), follow: Follow::Once };
     let terminal = SyncTerminal { trust: 1, status: None, partial: None, follow: Follow::Once };
     let mut requests = vec![
         ("activate", activate(1, "x", "y")),
+        ("activate p256", activate_p256(1, "x", "y")),
         ("enrol", enrol(1, "x")),
         ("wallet", Request::SyncWallet(wallet)),
         ("terminal", Request::SyncTerminal(terminal)),
@@ -58,7 +59,7 @@ fn operator(roles: &[OperatorRole]) -> Principal {
 /// Each asker with everything it may ask.
 fn permitted() -> Vec<(Principal, Vec<&'static str>)> {
     let id = public(1).key_id();
-    let device = DeviceV1 { transport_key: public(1), members: Vec::new(), activated: START, retired: None };
+    let device = DeviceV2 { transport_key: public(1), members: Vec::new(), activated: START, retired: None };
     let terminal = TerminalV1 {
         transport_key: public(1),
         terminal_key: public(2),
@@ -72,8 +73,8 @@ fn permitted() -> Vec<(Principal, Vec<&'static str>)> {
     let enroller = [&enroller[..], &["device list", "terminal list", "status"]];
     let auditor = ["show member", "show card", "device list", "terminal list", "status"];
     vec![
-        (Principal::Stranger, vec!["activate", "enrol"]),
-        (Principal::Device(id, device), vec!["activate", "wallet"]),
+        (Principal::Stranger, vec!["activate", "activate p256", "enrol"]),
+        (Principal::Device(id, device), vec!["activate", "activate p256", "wallet"]),
         (Principal::Terminal(id, terminal), vec!["enrol", "terminal"]),
         (Principal::Retired, vec![]),
         (operator(&[]), vec![]),

@@ -4,7 +4,9 @@ use bhyt_core::ids::OperationId;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply};
 use bhyt_core::sync::messages::{Refusal, Reply, Request};
 
-use crate::world::{DAY, OPERATOR, World, activate, enrol, member_row, social};
+use crate::world::{
+    DAY, OPERATOR, Phone, World, activate, activate_p256, enrol, member_row, p256_key, social,
+};
 
 const BAD_CODE: [Reply; 1] = [Reply::Refused(Refusal::BadCode)];
 
@@ -95,6 +97,23 @@ async fn a_key_that_is_not_held_is_not_bound() {
     long.code = "A".repeat(65);
     let replies = world.ask(1, Request::Activate(long)).await;
     assert_eq!(replies, [Reply::Refused(Refusal::Malformed)]);
+}
+
+#[tokio::test]
+async fn a_key_on_p256_is_bound_like_any_other() {
+    let world = World::new().await;
+    world.member_with_card().await;
+    let code = member_code(&world, 1).await;
+    let theirs = world.ask(1, activate_p256(2, &social(1), &code)).await;
+    assert_eq!(theirs, [Reply::Refused(Refusal::Malformed)], "the proof of another phone");
+    let replies = world.ask(1, activate_p256(1, &social(1), &code)).await;
+    let [Reply::Activated(member), Reply::Done] = replies[..] else { panic!("{replies:?}") };
+    assert_eq!(world.ask(1, activate_p256(1, &social(1), &code)).await, replies, "an answer that was lost");
+    assert_eq!(world.ask(1, activate(1, &social(1), &code)).await, BAD_CODE, "with another key");
+    // The session takes only credentials that are bound to its key.
+    let mut phone = Phone::new(&world, 1, member, p256_key(1).public_key());
+    phone.sync(&world).await;
+    assert_eq!(phone.credentials().len(), 1);
 }
 
 #[tokio::test]

@@ -11,6 +11,7 @@ use bhyt_core::ids::{MemberId, OperationId};
 use bhyt_core::keys::{KeyId, PublicKey, SecretKey, Signature};
 use bhyt_core::marks::Marks;
 use bhyt_core::presentation::UnsignedProof;
+use bhyt_core::presentation_key::{KeyKind, PresentationKey, PresentationSecret};
 use bhyt_core::seal::SealKey;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, AdminRequest, CardRow, MemberRow};
 use bhyt_core::sync::messages::{Activate, Enrol, Follow, ProofBytes, Refusal, Reply, Request};
@@ -199,7 +200,7 @@ impl World {
         let code = self.code(AdminCommand::MakeDeviceCode(social(n))).await;
         let replies = self.ask(seed, activate(seed, &social(n), &code)).await;
         let [Reply::Activated(member), Reply::Done] = replies[..] else { panic!("{replies:?}") };
-        Phone::new(self, seed, member)
+        Phone::new(self, seed, member, presentation_key(seed).public_key().into())
     }
 
     pub(crate) async fn terminal(&self, seed: u8) -> TerminalSession {
@@ -228,12 +229,9 @@ pub(crate) struct Phone {
 }
 
 impl Phone {
-    fn new(world: &World, seed: u8, member: MemberId) -> Self {
-        let state = MemberState {
-            feed: FeedState::new(member),
-            credentials: Vec::new(),
-            presentation_key: presentation_key(seed).public_key(),
-        };
+    pub(crate) fn new(world: &World, seed: u8, member: MemberId, presentation_key: PresentationKey) -> Self {
+        let (feed, credentials) = (FeedState::new(member), Vec::new());
+        let state = MemberState { feed, credentials, presentation_key };
         let members = BTreeMap::from([(member, state)]);
         Self { seed, member, session: WalletSession::new(world.authority.first(), members) }
     }
@@ -274,15 +272,26 @@ pub(crate) fn presentation_key(seed: u8) -> SecretKey {
     SecretKey::from_seed(&[seed ^ 0xff; 32])
 }
 
+pub(crate) fn p256_key(seed: u8) -> PresentationSecret {
+    PresentationSecret::from_bytes(KeyKind::P256, &[seed; 32]).unwrap()
+}
+
 pub(crate) fn peer(seed: u8) -> Peer {
     Peer { key: public(seed), address: IpAddr::from([127, 0, 0, seed]) }
 }
 
 pub(crate) fn activate(seed: u8, alias: &str, code: &str) -> Request {
+    activate_with(&PresentationSecret::Ed25519(presentation_key(seed)), seed, alias, code)
+}
+
+pub(crate) fn activate_p256(seed: u8, alias: &str, code: &str) -> Request {
+    activate_with(&p256_key(seed), seed, alias, code)
+}
+
+fn activate_with(key: &PresentationSecret, seed: u8, alias: &str, code: &str) -> Request {
     let proof = UnsignedProof { time: START, nonce: [7; 4], challenge: None };
-    let key = presentation_key(seed);
     let signature = key.sign(&proof.to_be_signed(public(seed).as_bytes()));
-    Request::Activate(Activate {
+    Request::from(Activate {
         alias: alias.into(),
         code: code.into(),
         presentation_key: key.public_key(),
