@@ -6,9 +6,11 @@ import hashlib
 import io
 
 import cbor2
+from cryptography.hazmat.primitives.asymmetric import ec
 from cwt import COSE, COSEKey
 
 ALGORITHM_ED25519 = -19
+ALGORITHM_ES256 = -7  # what ESP256 (-9) was called before RFC 9864 named the curve too; cwt knows this number
 CARD_MAP = -65537
 BASE45 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ $%*+-./:"
 
@@ -84,10 +86,20 @@ def check_proof(card: bytes, claims: dict, proof: list) -> None:
     """Formats, 3: the proof is by the key of cnf, over this card. Raises when it is not."""
     time, nonce, signature, *challenge = proof
     payload = cbor2.dumps([hashlib.sha256(card).digest(), time, nonce, challenge[0] if challenge else None])
-    cose_key = claims[8][1]
-    assert cose_key[1] == 1 and cose_key[-1] == 6
     message = cbor2.dumps(["Signature1", b"", b"bhyt/present/v1", payload])
-    public_key(cose_key[-2]).verify(message, signature)
+    holder_key(claims[8][1]).verify(message, signature)
+
+
+def holder_key(cose_key: dict) -> COSEKey:
+    """Formats, 2: the key of cnf, Ed25519 or P-256 with the parity of y."""
+    if cose_key[1] == 1:
+        assert set(cose_key) == {1, -1, -2} and cose_key[-1] == 6
+        return public_key(cose_key[-2])
+    assert set(cose_key) == {1, -1, -2, -3} and cose_key[1] == 2 and cose_key[-1] == 1
+    assert isinstance(cose_key[-3], bool) and len(cose_key[-2]) == 32
+    point = bytes([2 + cose_key[-3]]) + cose_key[-2]
+    y = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point).public_numbers().y
+    return COSEKey.new({1: 2, -1: 1, -2: cose_key[-2], -3: y.to_bytes(32, "big"), 3: ALGORITHM_ES256})
 
 
 def day(days: int) -> str:

@@ -21,6 +21,7 @@ import bhyt_formats as formats
 MEMBER = "9900000017"
 NUMBER = "DN4999900000017"
 NAME = "Nguyễn Thị Thử"
+PHONES = {"phone": "ed25519", "phone-p256": "p256"}  # data folder, kind of presentation key
 
 
 class World:
@@ -71,10 +72,13 @@ def issue_and_activate(world: World) -> None:
     assert world.admin("member", "import", "members.csv")["ok"] == 1
     issue = ["card", "issue", "--member", MEMBER, "--number", NUMBER, "--level", "4", "--facility", "99024"]
     world.admin(*issue, "--from", "2026-01-01", "--five-years", "2025-06-01", "--area", "K1")
-    code = world.admin("device", "code", "--member", MEMBER)["code"]
     trust = world.init["trust"]
     connection = ("--server", world.address, "--trust", trust)
-    world.run("bhyt-wallet", "--data", "phone", "activate", *connection, "--member", MEMBER, "--code", code)
+    for phone, kind in PHONES.items():
+        code = world.admin("device", "code", "--member", MEMBER)["code"]
+        activate = ("activate", *connection, "--member", MEMBER, "--code", code, "--presentation-key", kind)
+        world.run("bhyt-wallet", "--data", phone, *activate)
+        assert world.json("bhyt-wallet", "--data", phone, "status", "--json")["presentation_key"] == kind
     token = world.admin("terminal", "enrol", "--facility", "99024")["token"]
     world.run("bhyt-terminal", "--data", "desk", "enrol", *connection, "--token", token)
     world.run("bhyt-terminal", "--data", "desk", "sync")
@@ -89,10 +93,10 @@ def check_claims(claims: dict) -> None:
     assert 1 not in card, "the insurance number is the end of the card number"
 
 
-def check_pictures(world: World, issuer_key: bytes) -> None:
+def check_pictures(world: World, phone: str, issuer_key: bytes) -> None:
     for name, live in (("live.png", True), ("paper.png", False)):
         printed = () if live else ("--print",)
-        world.run("bhyt-wallet", "--data", "phone", "qr", *printed, "--out", name)
+        world.run("bhyt-wallet", "--data", phone, "qr", *printed, "--out", name)
         [code] = zxingcpp.read_barcodes(PIL.Image.open(world.folder / name))
         assert code.format == zxingcpp.BarcodeFormat.QRCode, code.format
         card, proof = formats.read_presentation(code.text)
@@ -102,11 +106,11 @@ def check_pictures(world: World, issuer_key: bytes) -> None:
         if live:
             formats.check_proof(card, claims, proof)
         level = code.ec_level if hasattr(code, "ec_level") else "?"
-        print(f"{name}: zxing-cpp reads {len(code.text)} characters, error correction {level}; card {len(card)} bytes")
+        print(f"{phone}, {name}: zxing-cpp reads {len(code.text)} characters, error correction {level}; card {len(card)} bytes")
 
 
-def check_forgery_is_noticed(world: World, issuer_key: bytes) -> None:
-    text = world.run("bhyt-wallet", "--data", "phone", "qr", "--out", "-").strip()
+def check_forgery_is_noticed(world: World, phone: str, issuer_key: bytes) -> None:
+    text = world.run("bhyt-wallet", "--data", phone, "qr", "--out", "-").strip()
     card, proof = formats.read_presentation(text)
     claims = formats.read_card(card, issuer_key)
     for attempt in (
@@ -119,19 +123,19 @@ def check_forgery_is_noticed(world: World, issuer_key: bytes) -> None:
         except Exception:
             continue
         raise AssertionError("a forgery passed the stock libraries")
-    print("forged card, shifted proof and moved proof are refused by cwt")
+    print(f"{phone}: forged card, shifted proof and moved proof are refused by cwt")
 
 
-def check_verdict(world: World) -> None:
-    text = world.run("bhyt-wallet", "--data", "phone", "qr", "--out", "-")
+def check_verdict(world: World, phone: str) -> None:
+    text = world.run("bhyt-wallet", "--data", phone, "qr", "--out", "-")
     verdict = json.loads(world.run("bhyt-terminal", "--data", "desk", "verify", "-", "--json", stdin=text))
     assert (verdict["outcome"], verdict["portal_code"], verdict["holder"]) == ("accept", "000", "proven"), verdict
     again = json.loads(world.run("bhyt-terminal", "--data", "desk", "verify", "-", "--json", stdin=text))
     assert again["holder_reason"] == "proof_seen_before", again
-    world.run("bhyt-wallet", "--data", "phone", "qr", "--out", "desk.png")
+    world.run("bhyt-wallet", "--data", phone, "qr", "--out", "desk.png")
     picture = world.run("bhyt-terminal", "--data", "desk", "verify", "--image", "desk.png", "--json")
     assert json.loads(picture)["holder"] == "proven", picture
-    print("the terminal agrees: accept 000, proven; again: seen before; from the picture: proven")
+    print(f"{phone}: the terminal agrees: accept 000, proven; again: seen before; from the picture: proven")
 
 
 def main() -> int:
@@ -144,9 +148,10 @@ def main() -> int:
             issue_and_activate(world)
             issuer_key = bytes.fromhex(world.init["issuer_key"])
             world.stop_server()
-            check_pictures(world, issuer_key)
-            check_forgery_is_noticed(world, issuer_key)
-            check_verdict(world)
+            for phone in PHONES:
+                check_pictures(world, phone, issuer_key)
+                check_forgery_is_noticed(world, phone, issuer_key)
+                check_verdict(world, phone)
         finally:
             world.server.kill()
     return 0
