@@ -146,7 +146,7 @@ async fn removed_documents_are_gone(store: &impl Store) {
     lose(store, docs([remove("a", Expected::Absent)])).await;
     apply(store, docs([remove("a", Expected::Revision(1))])).await;
     assert_eq!(doc(store, "a").await, None);
-    assert_eq!(scan(store, DocKind::Card, None, 9).await, Vec::<Vec<u8>>::new());
+    assert_eq!(scan(store, DocKind::Terminal, None, 9).await, Vec::<Vec<u8>>::new());
     lose(store, docs([set("a", Expected::Revision(1), b"2")])).await;
     apply(store, docs([remove("a", Expected::Any), remove("b", Expected::Absent)])).await;
     apply(store, docs([set("a", Expected::Absent, b"3")])).await;
@@ -155,7 +155,7 @@ async fn removed_documents_are_gone(store: &impl Store) {
 
 async fn documents_are_scanned_in_order_and_in_portions(store: &impl Store) {
     let ids: Vec<Vec<u8>> = vec![vec![], vec![0], vec![0, 0], vec![1], vec![255], vec![255; 64]];
-    for kind in [DocKind::Device, DocKind::Card, DocKind::Alias] {
+    for kind in [DocKind::Device, DocKind::Terminal, DocKind::Alias] {
         let writes = ids.iter().rev().map(|id| DocWrite {
             key: DocKey::new(kind, id.clone()),
             expected: Expected::Absent,
@@ -163,12 +163,26 @@ async fn documents_are_scanned_in_order_and_in_portions(store: &impl Store) {
         });
         apply(store, docs(writes)).await;
     }
-    assert_eq!(scan(store, DocKind::Card, None, 100).await, ids);
-    assert_eq!(scan(store, DocKind::Card, None, 2).await, ids[..2]);
-    assert_eq!(scan(store, DocKind::Card, Some(vec![]), 2).await, ids[1..3]);
-    assert_eq!(scan(store, DocKind::Card, Some(vec![0, 7]), 9).await, ids[3..]);
-    assert_eq!(scan(store, DocKind::Card, Some(vec![255; 64]), 9).await, ids[6..]);
-    assert_eq!(scan(store, DocKind::Card, None, 0).await, ids[6..]);
+    assert_eq!(scan(store, DocKind::Terminal, None, 100).await, ids);
+    assert_eq!(scan(store, DocKind::Terminal, None, 2).await, ids[..2]);
+    assert_eq!(scan(store, DocKind::Terminal, Some(vec![]), 2).await, ids[1..3]);
+    assert_eq!(scan(store, DocKind::Terminal, Some(vec![0, 7]), 9).await, ids[3..]);
+    assert_eq!(scan(store, DocKind::Terminal, Some(vec![255; 64]), 9).await, ids[6..]);
+    assert_eq!(scan(store, DocKind::Terminal, None, 0).await, ids[6..]);
+    let of_member = |member: u8, rest: &[u8]| [[member; 16].as_slice(), rest].concat();
+    let ids = [of_member(1, b""), of_member(1, b"b"), of_member(2, b""), of_member(2, b"a")];
+    for kind in [DocKind::Member, DocKind::Card] {
+        let writes = ids.iter().map(|id| DocWrite {
+            key: DocKey::new(kind, id.clone()),
+            expected: Expected::Absent,
+            bytes: Some(vec![kind as u8]),
+        });
+        apply(store, docs(writes)).await;
+    }
+    apply(store, append(MemberId([1; 16]), None, head(1, 1, b""), &[page(0, 1)])).await;
+    assert_eq!(scan(store, DocKind::Card, None, 9).await, ids);
+    assert_eq!(scan(store, DocKind::Member, Some(of_member(1, b"a")), 2).await, ids[1..3]);
+    assert_eq!(scan(store, DocKind::Member, Some(vec![2]), 9).await, ids[2..]);
     let many = (0..600_u32).map(|id| DocKey::new(DocKind::Audit, id.to_be_bytes()));
     for chunk in many.collect::<Vec<_>>().chunks(COMMIT_KEYS_MAX) {
         let writes = chunk.iter().map(|key| DocWrite {
@@ -235,6 +249,8 @@ async fn what_breaks_a_bound_is_refused_whole(store: &impl Store) {
     refuse(commit, Bounded::Page, BYTES_MAX, BYTES_MAX + 1).await;
     let commit = append(member(1), None, head(1, 1, &value[..HEAD_BYTES_MAX + 1]), &[]);
     refuse(commit, Bounded::Head, HEAD_BYTES_MAX, HEAD_BYTES_MAX + 1).await;
+    let nobody = DocWrite { key: DocKey::new(DocKind::Card, [7; 15]), ..set("", Expected::Any, b"") };
+    assert!(matches!(store.commit(docs([nobody])).await, Err(StoreFault::NoMember)));
     let twice = docs([set("a", Expected::Any, b"1"), set("a", Expected::Any, b"2")]);
     assert!(matches!(store.commit(twice).await, Err(StoreFault::WrittenTwice)));
     let twice = append(member(1), None, head(1, 1, b""), &[page(3, 1), page(3, 2)]);
@@ -242,7 +258,7 @@ async fn what_breaks_a_bound_is_refused_whole(store: &impl Store) {
     let mut twice = append(member(1), None, head(1, 1, b""), &[]);
     twice.appends.extend(append(member(1), Some((1, 1)), head(1, 2, b""), &[]).appends);
     assert!(matches!(store.commit(twice).await, Err(StoreFault::WrittenTwice)));
-    assert_eq!(scan(store, DocKind::Card, None, 9).await, Vec::<Vec<u8>>::new());
+    assert_eq!(scan(store, DocKind::Terminal, None, 9).await, Vec::<Vec<u8>>::new());
     assert_eq!(store.head(member(1)).await.unwrap(), None);
     let largest = Commit {
         docs: vec![set(&id, Expected::Any, &value[1..])],
@@ -281,7 +297,7 @@ async fn of_racing_writers_one_wins_each_revision(store: &impl Store) {
     together((0..WRITERS).map(race)).await;
     let size = store.head(member(1)).await.unwrap().unwrap().size;
     assert_eq!(size, WRITERS * ROUNDS);
-    let docs = store.doc_scan(DocKind::Card, None, 1_000).await.unwrap();
+    let docs = store.doc_scan(DocKind::Terminal, None, 1_000).await.unwrap();
     let mut won: Vec<_> = docs.into_iter().map(|(_, doc)| doc.bytes).collect();
     won.sort_unstable();
     let each_once: Vec<_> = (0..size).map(|size| size.to_be_bytes().to_vec()).collect();
@@ -308,7 +324,7 @@ async fn what_lost_in_a_crowd_left_nothing_behind(store: &impl Store) {
         assert_eq!(head.is_some(), present);
     };
     together((0..50).map(write)).await;
-    assert_eq!(scan(store, DocKind::Card, None, 1_000).await.len(), 3);
+    assert_eq!(scan(store, DocKind::Terminal, None, 1_000).await.len(), 3);
     assert_eq!(store.tail_end(Shard::of(member(1))).await.unwrap(), 1);
 }
 
@@ -334,7 +350,7 @@ async fn lose(store: &impl Store, commit: Commit) {
 }
 
 async fn doc(store: &impl Store, id: &str) -> Option<(u64, Vec<u8>)> {
-    let found = store.doc_get(&DocKey::new(DocKind::Card, id)).await.unwrap();
+    let found = store.doc_get(&DocKey::new(DocKind::Terminal, id)).await.unwrap();
     found.map(|doc| (doc.revision, doc.bytes))
 }
 
@@ -374,10 +390,10 @@ fn docs(writes: impl IntoIterator<Item = DocWrite>) -> Commit {
 }
 
 fn set(id: &str, expected: Expected, bytes: &[u8]) -> DocWrite {
-    let key = DocKey::new(DocKind::Card, id);
+    let key = DocKey::new(DocKind::Terminal, id);
     DocWrite { key, expected, bytes: Some(bytes.to_vec()) }
 }
 
 fn remove(id: &str, expected: Expected) -> DocWrite {
-    DocWrite { key: DocKey::new(DocKind::Card, id), expected, bytes: None }
+    DocWrite { key: DocKey::new(DocKind::Terminal, id), expected, bytes: None }
 }

@@ -53,7 +53,7 @@ impl OpenCard {
         let body = encode("card's details", &self.details)?;
         let sealed = key.seal(&card_place(self.index), &body, &make_bytes::<24>(entropy));
         let value = CardV1 { member: self.member, sealed };
-        write("card", card_key(self.index), self.expected, &value)
+        write("card", card_key(self.member, self.index), self.expected, &value)
     }
 }
 
@@ -91,7 +91,7 @@ impl<S: Store> Service<S> {
         index: StatusIndex,
     ) -> Result<OpenCard, ServiceFault> {
         let missing = ServiceFault::Inconsistent { what: "card" };
-        let found: Found<CardV1> = self.doc("card", &card_key(index)).await?.ok_or(missing)?;
+        let found: Found<CardV1> = self.doc("card", &card_key(member.id, index)).await?.ok_or(missing)?;
         if found.value.member != member.id {
             return Err(ServiceFault::Inconsistent { what: "card" });
         }
@@ -115,8 +115,8 @@ pub(crate) fn member_key(id: MemberId) -> DocKey {
 }
 
 /// Where a card's document stands.
-pub(crate) fn card_key(index: StatusIndex) -> DocKey {
-    DocKey::new(DocKind::Card, index.0.to_be_bytes())
+pub(crate) fn card_key(member: MemberId, index: StatusIndex) -> DocKey {
+    DocKey::new(DocKind::Card, [member.0.as_slice(), &index.0.to_be_bytes()].concat())
 }
 
 /// Where the document of a key holder of this kind stands.

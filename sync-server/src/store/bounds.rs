@@ -1,7 +1,9 @@
-//! What no store takes: a commit over a bound, or one that writes a key twice. Checked before anything else, so that all
+//! What no store takes: a commit over a bound, a member's document without its member, or one key written twice. Checked before anything else, so that all
 //! stores refuse the same.
 
 use std::collections::BTreeSet;
+
+use bhyt_core::ids::MemberId;
 
 use super::{BYTES_MAX, Bounded, COMMIT_KEYS_MAX, Commit, DOC_ID_BYTES_MAX, HEAD_BYTES_MAX, StoreFault};
 
@@ -20,6 +22,9 @@ impl Commit {
     fn check_docs(&self) -> Result<(), StoreFault> {
         for write in &self.docs {
             within(Bounded::DocId, DOC_ID_BYTES_MAX, write.key.id.len())?;
+            if write.key.kind.is_of_member() && write.key.id.len() < size_of::<MemberId>() {
+                return Err(StoreFault::NoMember);
+            }
             let length = write.bytes.as_ref().map_or(0, Vec::len);
             within(Bounded::Doc, BYTES_MAX, length)?;
         }

@@ -18,6 +18,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::changes::ChangeIndex;
 use super::layout;
+use super::member_rows::MemberRows;
 use super::view::View;
 use super::writer::{Request, Writer};
 use super::{
@@ -59,7 +60,7 @@ impl EmbeddedStore {
 
     /// A store over a [`Kv`] that nobody else writes to.
     pub fn over(kv: impl Kv, options: EmbeddedOptions) -> Result<Self, StoreFault> {
-        let view = Arc::new(View::new(kv));
+        let view = Arc::new(View::new(MemberRows::new(kv)));
         let changes = Arc::new(ChangeIndex::load(&view, options.changes_kept)?);
         let (requests, waiting) = mpsc::channel(WAITING_MAX);
         let writer = Writer::new(Arc::clone(&view), Arc::clone(&changes), waiting);
@@ -160,8 +161,9 @@ fn scan_docs(
         let pairs = view.scan(&prefix, after.as_deref(), max)?;
         let complete = pairs.len() < max;
         for (key, stored) in pairs {
-            let doc = layout::decode_doc(&stored)?;
-            docs.push((DocKey::new(kind, layout::doc_id(&key)), doc));
+            if let Some(id) = layout::doc_id(kind, &key) {
+                docs.push((DocKey::new(kind, id), layout::decode_doc(&stored)?));
+            }
             after = Some(key);
         }
         if complete {

@@ -6,7 +6,8 @@
 //! key                               value, after a schema number (2 bytes, little-endian)
 //! 'm' member:16 'h'                 1: epoch:8 size:8 bytes          newest head
 //! 'm' member:16 'p' number:4        2: bytes                         page
-//! 'd' kind:1 id:0–64                3: revision:8 bytes              document
+//! 'm' member:16 'd' kind:1 id:0–48  3: revision:8 bytes              document of a member
+//! 'd' kind:1 id:0–64                3: revision:8 bytes              any other document
 //! 'c' record:8                      4: (number:8 member:16) × n      changes announced in one batch
 //! ```
 //!
@@ -15,6 +16,11 @@
 use bhyt_core::ids::MemberId;
 
 use super::{Change, Doc, DocKey, DocKind, StoreFault, StoredHead, StoredPage};
+
+/// What the keys of members begin with.
+pub(super) const MEMBER_TAG: u8 = b'm';
+const DOC_TAG: u8 = b'd';
+const MEMBER_BYTES: usize = size_of::<MemberId>();
 
 /// Where a member's head is.
 pub(super) fn head_key(member: MemberId) -> Vec<u8> {
@@ -31,14 +37,17 @@ pub(super) fn page_key(member: MemberId, number: u32) -> Vec<u8> {
     [page_prefix(member).as_slice(), &number.to_be_bytes()].concat()
 }
 
-/// What the keys of a kind's documents begin with.
+/// What the keys of a kind's documents begin with; those of members have others between them.
 pub(super) fn doc_prefix(kind: DocKind) -> Vec<u8> {
-    vec![b'd', kind as u8]
+    if kind.is_of_member() { vec![MEMBER_TAG] } else { vec![DOC_TAG, kind as u8] }
 }
 
 /// Where a document is.
 pub(super) fn doc_key(key: &DocKey) -> Vec<u8> {
-    [doc_prefix(key.kind).as_slice(), &key.id].concat()
+    match of_member(key) {
+        Some((member, rest)) => [&[MEMBER_TAG], member, &[DOC_TAG, key.kind as u8], rest].concat(),
+        None => [doc_prefix(key.kind).as_slice(), &key.id].concat(),
+    }
 }
 
 /// What the keys of records of changes begin with.
@@ -119,9 +128,17 @@ pub(super) fn decode_doc(stored: &[u8]) -> Result<Doc, StoreFault> {
     read().ok_or(StoreFault::Unreadable { what: "document" })
 }
 
-/// The document's id, from its key.
-pub(super) fn doc_id(key: &[u8]) -> Vec<u8> {
-    key.get(2..).unwrap_or_default().to_vec()
+/// The id of a document of this kind, from its key; `None` where something else stands.
+pub(super) fn doc_id(kind: DocKind, key: &[u8]) -> Option<Vec<u8>> {
+    if !kind.is_of_member() {
+        return key.strip_prefix(&[DOC_TAG, kind as u8]).map(<[u8]>::to_vec);
+    }
+    let (member, rest) = key.strip_prefix(&[MEMBER_TAG])?.split_at_checked(MEMBER_BYTES)?;
+    Some([member, rest.strip_prefix(&[DOC_TAG, kind as u8])?].concat())
+}
+
+fn of_member(key: &DocKey) -> Option<(&[u8], &[u8])> {
+    key.id.split_at_checked(MEMBER_BYTES).filter(|_| key.kind.is_of_member())
 }
 
 pub(super) fn encode_record(changes: &[Change]) -> Vec<u8> {
@@ -186,7 +203,13 @@ mod tests {
         assert_eq!(hex(&page_key(MEMBER, 258)), format!("6d{member}7000000102"));
         let key = DocKey::new(DocKind::Operator, [1, 2]);
         assert_eq!(hex(&doc_key(&key)), "64070102");
-        assert_eq!(doc_id(&doc_key(&key)), key.id);
+        assert_eq!(doc_id(DocKind::Operator, &doc_key(&key)), Some(key.id));
+        let id = [MEMBER.0.as_slice(), &[1, 2]].concat();
+        let key = DocKey::new(DocKind::Card, id);
+        assert_eq!(hex(&doc_key(&key)), format!("6d{member}64040102"));
+        assert_eq!(doc_id(DocKind::Card, &doc_key(&key)), Some(key.id.clone()));
+        assert_eq!(doc_id(DocKind::Member, &doc_key(&key)), None);
+        assert_eq!(doc_id(DocKind::Member, &head_key(MEMBER)), None);
         assert_eq!(hex(&record_key(258)), "630000000000000102");
     }
 

@@ -10,6 +10,7 @@ mod bounds;
 mod changes;
 pub mod embedded;
 mod layout;
+mod member_rows;
 pub mod memory;
 mod view;
 mod writer;
@@ -137,7 +138,7 @@ pub enum DocKind {
     Member = 2,
     /// Blind index of an alias → member id.
     Alias = 3,
-    /// A card: claims, standing, bindings.
+    /// A card of a member: claims, standing, bindings.
     Card = 4,
     /// A device by transport key id.
     Device = 5,
@@ -159,12 +160,20 @@ pub enum DocKind {
     Audit = 13,
 }
 
+impl DocKind {
+    /// Whether these documents belong to a member, and their ids begin with the member's. A store may keep them beside the
+    /// member's feed.
+    pub const fn is_of_member(self) -> bool {
+        matches!(self, Self::Member | Self::Card)
+    }
+}
+
 /// A document's key.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DocKey {
     /// What it is.
     pub kind: DocKind,
-    /// Which one; at most [`DOC_ID_BYTES_MAX`].
+    /// Which one; at most [`DOC_ID_BYTES_MAX`], and of some kinds at least a member's id.
     pub id: Vec<u8>,
 }
 
@@ -305,6 +314,9 @@ pub enum StoreFault {
         /// What was asked for.
         got: usize,
     },
+    /// The id of a member's document does not begin with a member's. Our own bug: nothing was done.
+    #[error("a member's document without its member")]
+    NoMember,
     /// The commit writes one page or document twice. Our own bug: nothing was done.
     #[error("a commit writes one key twice")]
     WrittenTwice,

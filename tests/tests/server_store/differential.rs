@@ -48,7 +48,7 @@ async fn compare(store: &impl Store, oracle: &impl Store, random: &Random, at: &
         assert_eq!(found.unwrap(), expected.unwrap(), "{at}");
     }
     for kind in KINDS {
-        let after = (random.below(2) == 0).then(|| random.doc_id());
+        let after = (random.below(2) == 0).then(|| random.doc_id(kind));
         let max = random.below(12);
         let found = store.doc_scan(kind, after.clone(), max).await.unwrap();
         assert_eq!(found, oracle.doc_scan(kind, after, max).await.unwrap(), "{at}");
@@ -72,13 +72,16 @@ impl Random {
     }
 
     fn bytes(&self) -> Vec<u8> {
-        let mut bytes = vec![0; self.below(60)];
+        // Now and then too large for a member's row.
+        let mut bytes = vec![0; self.below(if self.below(9) == 0 { 4_000 } else { 60 })];
         self.0.fill(&mut bytes);
         bytes
     }
 
-    fn doc_id(&self) -> Vec<u8> {
-        vec![self.below(4) as u8; self.below(3)]
+    fn doc_id(&self, kind: DocKind) -> Vec<u8> {
+        let rest = vec![self.below(4) as u8; self.below(3)];
+        let member = member(self.below(usize::from(MEMBERS)) as u8);
+        if kind.is_of_member() { [member.0.as_slice(), &rest].concat() } else { rest }
     }
 
     /// A commit whose expectations are right more often than not.
@@ -119,7 +122,8 @@ impl Random {
     }
 
     async fn doc_write(&self, oracle: &impl Store) -> DocWrite {
-        let key = DocKey::new(KINDS[self.below(KINDS.len())], self.doc_id());
+        let kind = KINDS[self.below(KINDS.len())];
+        let key = DocKey::new(kind, self.doc_id(kind));
         let held = oracle.doc_get(&key).await.unwrap();
         let expected = match (self.below(8), held) {
             (0, _) => Expected::Any,
@@ -140,4 +144,4 @@ fn member(number: u8) -> MemberId {
 }
 
 const MEMBERS: u8 = 6;
-const KINDS: [DocKind; 3] = [DocKind::Meta, DocKind::Member, DocKind::Audit];
+const KINDS: [DocKind; 4] = [DocKind::Meta, DocKind::Member, DocKind::Card, DocKind::Audit];

@@ -108,7 +108,7 @@ async fn waiting_commits_share_batches_of_bounded_size_and_stay_whole() {
     assert_eq!(applied, expected);
     assert_eq!(disk.batches(), [1, 200, 209]);
     assert!(disk.batches().into_iter().all(|keys| keys <= BATCH_KEYS_MAX));
-    assert_eq!(scan(&store, DocKind::Card, None, 1_000).await.len(), 410);
+    assert_eq!(scan(&store, DocKind::Terminal, None, 1_000).await.len(), 410);
     assert_eq!(doc(&store, "z").await, None);
 }
 
@@ -132,7 +132,7 @@ async fn after_a_failed_commit_everybody_is_told_and_nothing_is_answered() {
     assert!(matches!(fault, StoreFault::Closed));
     assert!(matches!(store.head(member(1)).await, Err(StoreFault::Closed)));
     assert!(matches!(store.read(member(1), 0, 1).await, Err(StoreFault::Closed)));
-    assert!(matches!(store.doc_scan(DocKind::Card, None, 9).await, Err(StoreFault::Closed)));
+    assert!(matches!(store.doc_scan(DocKind::Terminal, None, 9).await, Err(StoreFault::Closed)));
     assert!(matches!(store.tail(Shard(7), 0, 1).await, Err(StoreFault::Closed)));
     assert!(matches!(store.tail_end(Shard(7)).await, Err(StoreFault::Closed)));
 }
