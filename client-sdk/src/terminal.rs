@@ -178,6 +178,20 @@ impl Terminal {
     /// Answers the text of a scanned code, from what is here. Everything that can be wrong with a code is a verdict; an
     /// error says that this terminal was never enrolled.
     pub fn verify_text(&self, text: &str) -> Result<Verdict, SdkError> {
+        self.answer(text, |verdict, _| verdict)
+    }
+
+    /// [`Self::verify_text`] at a desk that shows `challenge`: a code that was filmed elsewhere and forwarded does not prove
+    /// its holder here, only an answer to the challenge does.
+    pub fn verify_answer(&self, text: &str, challenge: &Challenge) -> Result<Verdict, SdkError> {
+        self.answer(text, |verdict, presentation| verdict.demanding(challenge, presentation))
+    }
+
+    fn answer(
+        &self,
+        text: &str,
+        demand: impl FnOnce(Verdict, &Presentation) -> Verdict,
+    ) -> Result<Verdict, SdkError> {
         let clock = self.engine.clock.now();
         let held = self.engine.side.held();
         let trust = held.trust.as_ref().ok_or(SdkError::NotActivated)?;
@@ -188,7 +202,7 @@ impl Terminal {
         let Ok(presentation) = Presentation::decode_text(text) else {
             return Ok(verify_text(text, trust, status, &replay, now));
         };
-        let verdict = verify(&presentation, trust, status, &replay, now);
+        let verdict = demand(verify(&presentation, trust, status, &replay, now), &presentation);
         if let Some(proof) = verdict.relied_on() {
             let challenge = presentation.proof().and_then(|proof| proof.challenge);
             let policy = &trust.claims().policy;

@@ -4,6 +4,7 @@
 use crate::card::CardClaims;
 use crate::card_record::ReducedCode;
 use crate::keys::KeyId;
+use crate::presentation::{Challenge, Presentation};
 use crate::replay::SeenProof;
 use crate::status::StatusVersion;
 use crate::time::UnixSeconds;
@@ -46,6 +47,19 @@ impl Verdict {
             Outcome::Reject(reason) => reason.portal_code(),
             Outcome::Undecided(_) => 500,
         }
+    }
+
+    /// The same verdict at a desk that shows `challenge`: only an answer to it proves the holder. A proof by the clocks may
+    /// have been filmed elsewhere a minute ago, and is neither relied on nor remembered.
+    pub fn demanding(mut self, challenge: &Challenge, presentation: &Presentation) -> Self {
+        let answered = presentation.proof().is_some_and(|proof| proof.challenge.as_ref() == Some(challenge));
+        if let Outcome::Accept(Accept { holder: holder @ Holder::Proven(_), .. }) = &mut self.outcome
+            && !answered
+        {
+            *holder = Holder::Unproven(UnprovenReason::ChallengeUnanswered);
+            self.relied_on = None;
+        }
+        self
     }
 
     /// The same verdict with the knowledge that `successor` has been seen: a superseded card in its dates is then
@@ -136,6 +150,8 @@ pub enum UnprovenReason {
     BindingEnded,
     /// This terminal's clock is behind what it knows to have happened.
     ClockUntrusted,
+    /// The desk asked for an answer to its challenge, and this is a proof without one.
+    ChallengeUnanswered,
 }
 
 impl UnprovenReason {
@@ -149,6 +165,7 @@ impl UnprovenReason {
             Self::DeviceRetired => "device_retired",
             Self::BindingEnded => "binding_ended",
             Self::ClockUntrusted => "clock_untrusted",
+            Self::ChallengeUnanswered => "challenge_unanswered",
         }
     }
 }

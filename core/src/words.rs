@@ -170,6 +170,10 @@ fn unproven(reason: UnprovenReason) -> Words {
         UnprovenReason::ClockUntrusted => {
             ("Đồng hồ của máy này sai; hãy chỉnh lại.", "This terminal's clock is wrong; set it.")
         }
+        UnprovenReason::ChallengeUnanswered => (
+            "Mã này không trả lời mã của máy này; hãy quét lại sau khi điện thoại đọc mã.",
+            "This code does not answer this terminal's challenge; scan again after the phone has read it.",
+        ),
     };
     Words::new(vi, en)
 }

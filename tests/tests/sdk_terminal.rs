@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex};
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::ids::StatusIndex;
 use bhyt_core::limits::STATUS_DELTAS_MAX;
+use bhyt_core::presentation::Presentation;
 use bhyt_core::status::StatusList;
 use bhyt_core::sync::messages::{Reply, Request};
 use bhyt_core::verdict::{AcceptNote, Basis, Holder, Outcome, Successor, UnprovenReason, Verdict};
@@ -96,6 +97,28 @@ async fn a_proof_counts_once_even_across_a_restart() {
     assert_eq!(holder(&first), Holder::Proven(Basis::Challenge));
     assert_eq!(holder(&terminal.verify_text(&answer).unwrap()), seen);
     assert!(terminal.flush());
+}
+
+/// A code filmed at one desk is sent to another, which shows a challenge: only the answer to it proves anything there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_desk_that_asks_for_an_answer_takes_no_forwarded_code() {
+    let (folder, clock) = (tempfile::tempdir().unwrap(), ManualClock::new(today()));
+    let (terminal, server) = enrolled(&folder, &clock).await;
+    server.stop().await;
+    let (filmed, asked) = (live(70_000, 0), terminal.challenge().unwrap());
+    let unanswered = Holder::Unproven(UnprovenReason::ChallengeUnanswered);
+    assert_eq!(holder(&terminal.verify_answer(&filmed, &asked).unwrap()), unanswered);
+    let other = terminal.challenge().unwrap();
+    let answer = |challenge| {
+        let presentation = Presentation::decode_text(&live(70_000, 0)).unwrap();
+        Phone::new(4).present(presentation.card_bytes(), today(), Some(challenge)).encode_text()
+    };
+    assert_eq!(holder(&terminal.verify_answer(&answer(other), &asked).unwrap()), unanswered);
+    let proven = Holder::Proven(Basis::Challenge);
+    assert_eq!(holder(&terminal.verify_answer(&answer(asked), &asked).unwrap()), proven);
+    // What proved nothing was not remembered: elsewhere, where nothing is asked, it still counts, once.
+    assert_eq!(holder(&terminal.verify_text(&filmed).unwrap()), Holder::Proven(Basis::Clock));
+    assert_eq!(holder(&terminal.verify_answer(&answer(other), &other).unwrap()), proven);
 }
 
 #[tokio::test(flavor = "multi_thread")]
