@@ -13,7 +13,9 @@ mod report;
 mod run;
 mod sample;
 mod status;
+mod town;
 mod verify;
+mod wallet;
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -96,6 +98,12 @@ fn main() -> ExitCode {
         }
     }
     ExitCode::SUCCESS
+}
+
+/// Runs a future to its end on a runtime of its own.
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("a runtime").block_on(future)
 }
 
 fn fail(code: u8, why: &str) -> ExitCode {

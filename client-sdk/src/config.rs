@@ -1,14 +1,15 @@
 //! What an application decides when it opens a wallet or a terminal, and the opening of the two stores that both have.
 
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use bhyt_core::presentation_key::KeyKind;
-use bhyt_platform::cache_kv::{CacheOpening, open_or_set_aside, replace_damaged};
+use bhyt_platform::cache_kv::{CacheOpening, open_or_set_aside};
 use bhyt_platform::clock::{Clock, SystemClock};
 use bhyt_platform::entropy::{Entropy, OsEntropy};
 use bhyt_platform::files::create_private_folder;
-use bhyt_platform::kv::{Kv, StoreError};
+use bhyt_platform::kv::Kv;
 use bhyt_platform::own_kv::OwnKv;
 use bhyt_platform::sled_kv::{SledKv, SledOptions};
 
@@ -110,36 +111,28 @@ impl Ground {
             (None, Kind::Terminal) => KeyFiles::of_terminal(&keys_folder, missing, entropy.as_ref())?,
         };
         let vault = Vault::new(&store_key(&keys)?, entropy.clone());
-        let (own, recovery) = OwnKv::open(&own_folder, SledOptions::default())?;
+        // Side by side: each reads its files and waits for its disk.
+        let (own, cache) = std::thread::scope(|scope| {
+            let cache = scope.spawn(|| open_cache(&data.join(CACHE_FOLDER)));
+            let own = OwnKv::open(&own_folder, SledOptions::default());
+            (own, cache.join().unwrap_or_else(|panic| resume_unwind(panic)))
+        });
+        let (own, recovery) = own?;
         tracing::debug!(?recovery, "own store open");
-        let cache = open_cache(&data.join(CACHE_FOLDER))?;
+        let cache = cache?;
         let (own, cache) = (Arc::new(own), Arc::new(cache));
         Ok(Self { data, keys, clock: config.clock, entropy, vault, own, cache })
     }
 }
 
-/// Opens the cache and looks at every value once: small enough, and damage shows here and not at the counter.
+/// Opens the cache. Every value is looked at once: damage shows here and not at the counter.
 fn open_cache(folder: &Path) -> Result<SledKv, SdkError> {
-    let options = SledOptions::default();
-    let (cache, opening) = open_or_set_aside(folder, options)?;
-    log_opening(&opening);
-    match cache.verify() {
-        Ok(_) => Ok(cache),
-        Err(why @ StoreError::Corrupt { .. }) => {
-            drop(cache);
-            let (cache, opening) = replace_damaged(folder, options, why)?;
-            log_opening(&opening);
-            Ok(cache)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-fn log_opening(opening: &CacheOpening) {
+    let (cache, opening) = open_or_set_aside(folder, SledOptions::default())?;
     if let CacheOpening::SetAside { moved_to, why } = opening {
-        let why: &dyn std::error::Error = why;
+        let why: &dyn std::error::Error = &why;
         tracing::warn!(moved_to = %moved_to.display(), why, "damaged cache set aside; it is fetched again");
     }
+    Ok(cache)
 }
 
 const KEYS_FOLDER: &str = "keys";

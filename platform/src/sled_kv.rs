@@ -118,10 +118,13 @@ impl SledKv {
             .write(true)
             .open(&database)
             .map_err(StoreError::at(FileOperation::Open, &database))?;
-        // Opening writes (recovery, a fresh file): make that and the names durable before the first commit relies on it.
-        file.sync_all().map_err(StoreError::at(FileOperation::Sync, &database))?;
         let (count, commits) = CommitCount::open(&folder.join(COUNT_FILE))?;
-        files::sync_folder(folder)?;
+        // What a first commit relies on: the fresh file and its name. A store that counts commits had this done before
+        // them; what recovery has written since is made durable with the next commit, which syncs the same file.
+        if commits == 0 {
+            file.sync_all().map_err(StoreError::at(FileOperation::Sync, &database))?;
+            files::sync_folder(folder)?;
+        }
         let store = Self {
             folder: folder.to_owned(),
             closed: AtomicBool::new(false),
