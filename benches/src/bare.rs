@@ -2,8 +2,11 @@
 //! limit that is measured through our own wrapper would hide what the wrapper costs. The same raw Ed25519 keys on both
 //! sides, the same TLS, the same transport settings as `platform/src/quic`; above that nothing but the exchange.
 
+use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::process::Stdio;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bhyt_core::limits::{
@@ -11,7 +14,10 @@ use bhyt_core::limits::{
     STREAM_WINDOW_BYTES,
 };
 use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
-use quinn::{ClientConfig, Connection, Endpoint, IdleTimeout, ServerConfig, TransportConfig, VarInt};
+use quinn::{
+    ClientConfig, Connection, Endpoint, IdleTimeout, RecvStream, SendStream, ServerConfig, TransportConfig,
+    VarInt,
+};
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{AlwaysResolvesClientRawPublicKeys, Resumption};
 use rustls::crypto::{CryptoProvider, verify_tls13_signature_with_raw_key};
@@ -20,6 +26,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{AlwaysResolvesServerRawPublicKeys, NoServerSessionStorage};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+use crate::child::{Running, part};
 
 /// A client's endpoint, on any address of both families as ours is.
 pub(crate) fn client() -> Endpoint {
@@ -58,7 +66,8 @@ pub(crate) fn server(seed: &[u8; 32]) -> Endpoint {
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
-    let mut config = ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config).expect("a cipher suite")));
+    let mut config =
+        ServerConfig::with_crypto(Arc::new(QuicServerConfig::try_from(config).expect("a cipher suite")));
     let mut transport = transport(Duration::from_secs(300));
     transport
         .max_concurrent_bidi_streams(VarInt::from_u32(EXCHANGES_PARALLEL_MAX))
@@ -82,7 +91,11 @@ pub(crate) async fn echo(server: Endpoint) {
 }
 
 /// Connects, has 64 bytes echoed, and gives the connection.
-pub(crate) async fn connect_and_echo(client: &Endpoint, config: &ClientConfig, server: SocketAddr) -> Connection {
+pub(crate) async fn connect_and_echo(
+    client: &Endpoint,
+    config: &ClientConfig,
+    server: SocketAddr,
+) -> Connection {
     let connecting = client.connect_with(config.clone(), server, "sync.invalid").expect("a good address");
     let connection = connecting.await.expect("the server answers");
     let (mut send, mut receive) = connection.open_bi().await.expect("a stream");
@@ -91,6 +104,52 @@ pub(crate) async fn connect_and_echo(client: &Endpoint, config: &ClientConfig, s
     let echoed = receive.read_to_end(ECHO_BYTES).await.expect("an echo");
     assert_eq!(echoed.len(), ECHO_BYTES);
     connection
+}
+
+/// Stands between a client and `upstream` and passes every stream on, as the client's `seed` and with the server's own key
+/// on the `listener`. Counts the bytes of all streams, both ways.
+pub(crate) async fn pass_on(
+    listener: Endpoint,
+    upstream: SocketAddr,
+    seed: [u8; 32],
+    counted: Arc<AtomicU64>,
+) {
+    let endpoint = client();
+    let config = client_config(&seed, Duration::from_secs(90));
+    while let Some(incoming) = listener.accept().await {
+        let Ok(near) = incoming.await else { continue };
+        let far = endpoint.connect_with(config.clone(), upstream, "sync.invalid").expect("a good address");
+        let far = far.await.expect("the server answers");
+        tokio::spawn(pass_exchanges(near.clone(), far.clone(), counted.clone()));
+        tokio::spawn(pass_news(near, far, counted.clone()));
+    }
+}
+
+async fn pass_exchanges(near: Connection, far: Connection, counted: Arc<AtomicU64>) {
+    while let Ok((answer, question)) = near.accept_bi().await {
+        let Ok((ask, answered)) = far.open_bi().await else { return };
+        tokio::spawn(pass_stream(question, ask, counted.clone()));
+        tokio::spawn(pass_stream(answered, answer, counted.clone()));
+    }
+    far.close(VarInt::from_u32(0), b"");
+}
+
+async fn pass_news(near: Connection, far: Connection, counted: Arc<AtomicU64>) {
+    while let Ok(news) = far.accept_uni().await {
+        let Ok(on) = near.open_uni().await else { return };
+        pass_stream(news, on, counted.clone()).await;
+    }
+}
+
+async fn pass_stream(mut from: RecvStream, mut to: SendStream, counted: Arc<AtomicU64>) {
+    while let Ok(Some(chunk)) = from.read_chunk(usize::MAX, true).await {
+        counted.fetch_add(chunk.bytes.len() as u64, Ordering::SeqCst);
+        if to.write_chunk(chunk.bytes).await.is_err() {
+            return;
+        }
+    }
+    // Closed meanwhile: nobody is there to be told.
+    let _ = to.finish();
 }
 
 /// As in `platform/src/quic/settings.rs`.
@@ -118,6 +177,24 @@ fn certified(seed: &[u8; 32]) -> Arc<CertifiedKey> {
 
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// A server that echoes, in a process of its own, which prints where it listens.
+pub(crate) fn serve(_: &[String]) {
+    crate::block_on(async {
+        let server = server(&[8; 32]);
+        let _ = writeln!(std::io::stdout(), "{}", server.local_addr().expect("an address"));
+        echo(server).await;
+    });
+}
+
+/// Such a process, and where it listens.
+pub(crate) fn start_server() -> (Running, SocketAddr) {
+    let mut process = Running::start(part("bare-server").stdout(Stdio::piped()));
+    let mut line = String::new();
+    let out = process.0.stdout.take().expect("its output");
+    BufReader::new(out).read_line(&mut line).expect("a line");
+    (process, line.trim().parse().expect("an address"))
 }
 
 /// Takes every raw key whose possession is proven: comparing it costs nothing that could be measured.

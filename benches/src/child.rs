@@ -9,7 +9,7 @@ use std::process::{Child, Command};
 pub(crate) type Part = (&'static str, fn(&[String]));
 
 /// Every part.
-pub(crate) const PARTS: &[Part] = &[];
+pub(crate) const PARTS: &[Part] = &[("bare-server", crate::bare::serve)];
 
 /// Plays a part; `None` when there is none of this name.
 pub(crate) fn play(name: &str, arguments: &[String]) -> Option<()> {

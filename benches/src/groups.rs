@@ -1,11 +1,11 @@
 //! All figures, in the order of the table. A group is a file: its promises, and the function that measures them.
 
 use crate::run::Group;
-use crate::{card, status, verify, wallet};
+use crate::{card, status, sync, verify, wallet};
 
 /// Every group.
 pub(crate) const GROUPS: &[&Group] =
-    &[card::CARD, card::LIVE, verify::VERIFY, status::STATUS, wallet::WALLET];
+    &[card::CARD, card::LIVE, verify::VERIFY, status::STATUS, wallet::WALLET, sync::SYNC];
 
 #[cfg(test)]
 mod tests {

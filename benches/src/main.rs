@@ -3,16 +3,19 @@
 // Parts of the framework stand before the figures that use them.
 #![allow(dead_code)]
 
+mod bare;
 mod card;
 mod chance;
 mod child;
 mod figure;
 mod groups;
 mod plot;
+mod relay;
 mod report;
 mod run;
 mod sample;
 mod status;
+mod sync;
 mod town;
 mod verify;
 mod wallet;

@@ -33,6 +33,11 @@ impl Pairs {
         median(&self.pairs.iter().map(|(ours, limit)| ours / limit).collect::<Vec<_>>())
     }
 
+    /// The median of the ratios of rates: how much of the limit's rate ours reaches.
+    pub(crate) fn rate_ratio(&self) -> f64 {
+        median(&self.pairs.iter().map(|(ours, limit)| limit / ours).collect::<Vec<_>>())
+    }
+
     /// The median of what the limit took, in seconds.
     pub(crate) fn limit(&self) -> f64 {
         median(&self.pairs.iter().map(|(_, limit)| *limit).collect::<Vec<_>>())
@@ -58,7 +63,7 @@ mod tests {
         for slowness in [1, 1, 1, 10, 10, 10, 10] {
             pairs.add(Duration::from_millis(3 * slowness), Duration::from_millis(2 * slowness));
         }
-        assert!((pairs.ratio() - 1.5).abs() < 1e-9);
+        assert!((pairs.ratio() - 1.5).abs() < 1e-9 && (pairs.rate_ratio() - 2.0 / 3.0).abs() < 1e-9);
         assert!((pairs.limit() - 0.02).abs() < 1e-9);
     }
 }
