@@ -10,7 +10,6 @@ mod child;
 mod figure;
 mod groups;
 mod plot;
-mod relay;
 mod report;
 mod run;
 mod sample;

@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use bhyt_platform::key_file::{KeyUsage, read_key_file};
 use bhyt_sdk::{Activation, Config, SyncReport, Wallet};
+use bhyt_tests::relay::Relay;
+use bhyt_tests::weather::Weather;
 
 use crate::bare;
 use crate::figure::{Figure, Goal, Promise};
-use crate::relay;
 use crate::run::{Group, Run};
 use crate::sample::{Pairs, median};
 use crate::town::{Operator, Town, alias};
@@ -80,15 +81,17 @@ async fn idle_bytes(run: &mut Run, town: &Town, operator: &mut Operator) {
 
 async fn idle_round_trips(run: &mut Run, town: &Town, operator: &mut Operator) {
     let wallet = open(town, "far");
-    let line = relay::open(town.address(), DELAY).await;
-    activate(&wallet, town, operator, 2, line.to_string()).await;
+    let weather = Weather { delay: DELAY, ..Weather::FAIR };
+    let line = Relay::start(town.address(), weather, 1);
+    activate(&wallet, town, operator, 2, line.address().to_string()).await;
     let (_process, address) = bare::start_server();
     let (client, config) = (bare::client(), bare::client_config(&[7; 32], Duration::from_secs(90)));
-    let line = relay::open(address, DELAY).await;
+    let bare_line = Relay::start(address, weather, 1);
     let mut trips = Vec::new();
     for _ in 0..9 {
         let started = Instant::now();
-        let connecting = client.connect_with(config.clone(), line, "sync.invalid").expect("a good address");
+        let connecting =
+            client.connect_with(config.clone(), bare_line.address(), "sync.invalid").expect("a good address");
         connecting.await.expect("the server answers").close(0_u32.into(), b"");
         let handshake = started.elapsed();
         let started = Instant::now();
