@@ -241,7 +241,9 @@ impl From<Refusal> for SdkError {
             Refusal::BadCode => Refused::Code,
             Refusal::NotAuthorised => Refused::Retired,
             Refusal::NoFreeBinding => Refused::NoFreeBinding,
-            Refusal::NotFound | Refusal::Conflict | Refusal::OperationReused => Refused::Denied,
+            Refusal::NotFound | Refusal::Conflict | Refusal::OperationReused | Refusal::AwaitsStatus => {
+                Refused::Denied
+            }
         };
         Self::Refused { why }
     }

@@ -120,6 +120,10 @@ pub const RETRY_AFTER_SECONDS_MAX: u32 = 3_600;
 pub const WALLET_MEMBERS_MAX: usize = 32;
 /// Active devices of one member: their own and their carers'.
 pub const DEVICES_MAX: usize = BINDINGS_MAX;
+/// Bytes of commits kept for a backup that has not taken them yet: a minute of an import at full speed.
+pub const COPY_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of one frame of a backup file: it travels in one frame to the operator.
+pub const BACKUP_FRAME_BYTES_MAX: usize = 192 * 1024;
 /// Operator rows in one import frame.
 pub const IMPORT_ROWS_MAX: usize = 64;
 
@@ -135,4 +139,6 @@ const _: () = assert!((FEED_RECORDS_MAX - 1).count_ones() as usize <= FRONTIER_H
 const _: () = assert!(HELLO_BYTES_MAX < STREAM_WINDOW_BYTES as usize);
 const _: () = assert!(STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);
 const _: () = assert!(FRAME_ALLOC_BYTES <= STREAM_WINDOW_BYTES as usize);
+const _: () = assert!(BACKUP_FRAME_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
+const _: () = assert!(TRUST_BYTES_MAX <= BACKUP_FRAME_BYTES_MAX);
 const _: () = assert!(RETRY_AFTER_SECONDS_DEFAULT <= RETRY_AFTER_SECONDS_MAX);

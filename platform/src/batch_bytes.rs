@@ -1,4 +1,4 @@
-//! A batch as bytes, for the journal.
+//! A batch as bytes, for the journal and for a server's backup.
 //!
 //! ```text
 //! batch  = count u16, count × write          all numbers little-endian
@@ -11,7 +11,7 @@
 use crate::kv::Batch;
 
 /// The bytes of `batch`, appended to `out`.
-pub(crate) fn encode_batch(batch: &Batch, out: &mut Vec<u8>) {
+pub fn encode_batch(batch: &Batch, out: &mut Vec<u8>) {
     out.extend_from_slice(&number::<u16>(batch.len()).to_le_bytes());
     for (key, value) in batch.iter() {
         out.push(if value.is_some() { PUT } else { DELETE });
@@ -25,7 +25,7 @@ pub(crate) fn encode_batch(batch: &Batch, out: &mut Vec<u8>) {
 }
 
 /// The batch that `bytes` are the one form of.
-pub(crate) fn decode_batch(bytes: &[u8]) -> Option<Batch> {
+pub fn decode_batch(bytes: &[u8]) -> Option<Batch> {
     let mut batch = Batch::new();
     let (count, mut rest) = split_u16(bytes)?;
     let mut key_before: Option<&[u8]> = None;

@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -25,6 +25,50 @@ pub fn write_atomic(path: &Path, bytes: &[u8], access: FileAccess) -> Result<(),
         return Err(error);
     }
     sync_folder(folder_of(path))
+}
+
+/// A file that is written piece by piece and stands at its path whole or not at all. Dropped unfinished, it leaves what
+/// was there before.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    file: BufWriter<File>,
+}
+
+impl AtomicFile {
+    /// Begins a file that will stand at `path`.
+    pub fn begin(path: &Path, access: FileAccess) -> Result<Self, FileError> {
+        let temporary = temporary_beside(path);
+        let file = create(&temporary, access)?;
+        Ok(Self { path: path.to_owned(), temporary, file: BufWriter::new(file) })
+    }
+
+    /// Appends bytes.
+    pub fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+        self.file.write_all(bytes).map_err(FileError::at(FileOperation::Write, &self.temporary))
+    }
+
+    /// Makes the bytes durable where they are. Returns the path to read them at, to look them over before they count.
+    pub fn sync(&mut self) -> Result<&Path, FileError> {
+        let synced = self.file.flush().and_then(|()| self.file.get_ref().sync_all());
+        synced.map_err(FileError::at(FileOperation::Sync, &self.temporary))?;
+        Ok(&self.temporary)
+    }
+
+    /// Puts the file in its place, durably.
+    pub fn finish(mut self) -> Result<(), FileError> {
+        self.sync()?;
+        fs::rename(&self.temporary, &self.path).map_err(FileError::at(FileOperation::Rename, &self.path))?;
+        sync_folder(folder_of(&self.path))
+    }
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        // After a rename there is nothing under this name; a leftover is harmless.
+        let _ = fs::remove_file(&self.temporary);
+    }
 }
 
 /// Reads a file of at most `bytes_max` bytes. A missing file is an [`FileError::is_missing`] error.
@@ -213,15 +257,15 @@ pub(crate) fn temporary_beside(path: &Path) -> PathBuf {
 }
 
 fn write_synced(path: &Path, bytes: &[u8], access: FileAccess) -> Result<(), FileError> {
-    let mut file = access
-        .options()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .open(path)
-        .map_err(FileError::at(FileOperation::Create, path))?;
+    let mut file = create(path, access)?;
     file.write_all(bytes).map_err(FileError::at(FileOperation::Write, path))?;
     file.sync_all().map_err(FileError::at(FileOperation::Sync, path))
+}
+
+fn create(path: &Path, access: FileAccess) -> Result<File, FileError> {
+    let mut options = access.options();
+    let opened = options.write(true).create(true).truncate(true).open(path);
+    opened.map_err(FileError::at(FileOperation::Create, path))
 }
 
 const TEMPORARY_END: &str = ".bhyt-tmp";
@@ -243,6 +287,24 @@ mod tests {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_file_written_in_pieces_is_there_when_it_is_finished_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("backup");
+        write_atomic(&path, b"old", FileAccess::OwnerOnly).unwrap();
+        let mut file = AtomicFile::begin(&path, FileAccess::OwnerOnly).unwrap();
+        file.write(b"half").unwrap();
+        assert_eq!(read_bounded(file.sync().unwrap(), 9).unwrap(), b"half");
+        drop(file);
+        assert_eq!(read_bounded(&path, 9).unwrap(), b"old");
+        let mut file = AtomicFile::begin(&path, FileAccess::OwnerOnly).unwrap();
+        file.write(b"first ").unwrap();
+        file.write(b"last").unwrap();
+        file.finish().unwrap();
+        assert_eq!(read_bounded(&path, 10).unwrap(), b"first last");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

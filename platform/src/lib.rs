@@ -2,7 +2,7 @@
 //!
 //! Each third-party engine is named in one file here; the rest of the code cannot tell which it is.
 
-mod batch_bytes;
+pub mod batch_bytes;
 pub mod cache_kv;
 pub mod clock;
 mod commit_count;

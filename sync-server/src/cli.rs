@@ -32,6 +32,12 @@ pub enum Command {
     /// Serve phones, terminals and operators until SIGINT or SIGTERM.
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
+    /// Make a data folder from a backup and the keys that were kept apart from it.
+    #[command(after_help = RESTORE_HELP)]
+    Restore(RestoreArgs),
+    /// Give a restored server the newest status list in circulation; it issues nothing before. The server is stopped.
+    #[command(after_help = ADOPT_HELP)]
+    Adopt(AdoptArgs),
     /// An operator's commands, sent to a running server.
     Admin(AdminArgs),
 }
@@ -114,6 +120,43 @@ pub struct ServeArgs {
     pub ready_file: Option<PathBuf>,
 }
 
+/// What to restore.
+#[derive(Clone, Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup that `admin backup` made.
+    #[arg(value_name = "FILE")]
+    pub backup: PathBuf,
+    /// The data folder; new or empty.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The server's keys: a copy of `keys/`.
+    #[arg(long, value_name = "DIR")]
+    pub keys: PathBuf,
+    /// Trust bundles made after the backup, oldest first; without them phones know more than the server.
+    #[arg(long, value_name = "FILE", num_args = 1..)]
+    pub trust: Vec<PathBuf>,
+    /// The newest status list in circulation: `status/status` of the terminal that synced last. `adopt` takes it later.
+    #[arg(long, value_name = "FILE")]
+    pub status: Option<PathBuf>,
+    /// Print one JSON object instead of text: backup_time, trust_version, pairs_written, adopted.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What to adopt.
+#[derive(Clone, Debug, Args)]
+pub struct AdoptArgs {
+    /// The data folder that `restore` made.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The newest status list in circulation: `status/status` of the terminal that synced last.
+    #[arg(long, value_name = "FILE")]
+    pub status: PathBuf,
+    /// Print one JSON object instead of text: epoch, number, time, unknown_entries, released, newer.
+    #[arg(long)]
+    pub json: bool,
+}
+
 fn usage(word: &str) -> Result<KeyUse, &'static str> {
     parse_usage(word).ok_or("one of card, status, head, transport")
 }
@@ -148,6 +191,13 @@ Examples:
   bhyt-server serve --data ./data
   bhyt-server serve --data ./data --listen '[::]:4433'
   bhyt-server serve --data ./data --listen 127.0.0.1:0 --ready-file ./address";
+const RESTORE_HELP: &str = "\
+Examples:
+  bhyt-server restore bhyt.backup --data ./data --keys /media/safe/keys --status /media/clinic/status
+  bhyt-server restore bhyt.backup --data ./data --keys /media/safe/keys --trust trust.cose --json";
+const ADOPT_HELP: &str = "\
+Examples:
+  bhyt-server adopt --data ./data --status /media/clinic/status";
 const RENEW_HELP: &str = "\
 Examples:
   bhyt-server trust renew --data ./data --root-key /usb1/root-1.key --root-key /usb2/root-2.key
@@ -164,13 +214,13 @@ mod tests {
     #[test]
     fn the_command_line_is_sound_and_every_example_parses() {
         Cli::command().debug_assert();
-        let help = [HELP, INIT_HELP, SERVE_HELP, RENEW_HELP].join("\n");
+        let help = [HELP, INIT_HELP, SERVE_HELP, RENEW_HELP, RESTORE_HELP, ADOPT_HELP].join("\n");
         let examples = help.lines().filter(|line| line.trim().starts_with("bhyt-server "));
         let parsed = examples.map(|line| {
             let line = line.replace('\'', "");
             Cli::try_parse_from(line.split_whitespace()).map_err(|error| format!("{line}: {error}"))
         });
-        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 13);
+        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 16);
     }
 
     #[test]

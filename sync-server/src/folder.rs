@@ -109,6 +109,15 @@ fn is_root_key(path: &Path, length: u64) -> Result<bool, FileError> {
     Ok(words.next() == Some(b"bhyt-key") && words.nth(1) == Some(b"root"))
 }
 
+/// Whether there is anything in the folder `path`; nothing is in one that is not there.
+pub(crate) fn is_filled(path: &Path) -> Result<bool, FileError> {
+    match fs::read_dir(path) {
+        Ok(mut entries) => Ok(entries.next().is_some()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(io_at(FileOperation::List, path)(error)),
+    }
+}
+
 /// Names operation and path of a system error, for `map_err`.
 pub(crate) fn io_at(operation: FileOperation, path: &Path) -> impl FnOnce(std::io::Error) -> FileError {
     let path = path.to_owned();

@@ -132,6 +132,10 @@ impl TrustSource for Host {
     fn since(&self, version: u64) -> Vec<Vec<u8>> {
         self.trust.since(version)
     }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.trust.all()
+    }
 }
 
 impl PublishHook for Host {

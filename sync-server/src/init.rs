@@ -4,7 +4,6 @@
 //! server's own keys, the settings, the store with the operator in its table, and trust bundle 1. `trust.cose` is written
 //! last: a folder without it is one that `init` did not finish, and nothing runs on it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use bhyt_core::codec::{self, CodecError};
@@ -18,7 +17,7 @@ use serde::Serialize;
 
 use crate::config::CONFIG_TEMPLATE;
 use crate::exit::{Exit, Failure};
-use crate::folder::{DataFolder, io_at};
+use crate::folder::{DataFolder, io_at, is_filled};
 use crate::keys::{self, KeysError, SERVER_USES};
 use crate::service::values::{OperatorRole, OperatorV1};
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -221,13 +220,9 @@ async fn enter_operator(folder: &DataFolder, key: PublicKey, now: UnixSeconds) -
 }
 
 fn refuse_filled(path: &Path) -> Result<(), InitError> {
-    match fs::read_dir(path) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(InitError::NotEmpty { path: path.to_owned() }),
-        },
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(io_at(FileOperation::List, path)(error).into()),
+    match is_filled(path)? {
+        true => Err(InitError::NotEmpty { path: path.to_owned() }),
+        false => Ok(()),
     }
 }
 

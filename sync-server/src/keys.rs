@@ -13,9 +13,10 @@ use bhyt_core::seal::SealKey;
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{KeyUse, TrustBundle, TrustedKey};
 use bhyt_platform::entropy::{Entropy, make_bytes};
-use bhyt_platform::files::{FileError, FileOperation};
+use bhyt_platform::files::{self, FileAccess, FileError, FileOperation};
 use bhyt_platform::key_file::{KeyFileError, KeyUsage, SecretBytes, create_key_file, read_key_file};
 use bhyt_platform::quic::TransportKey;
+use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
 use crate::folder::io_at;
@@ -145,6 +146,17 @@ pub fn read_operator_key(path: &Path) -> Result<SecretKey, KeysError> {
     read_secret(path, OPERATOR)
 }
 
+/// Copies every key of `from`, which were loaded from there, into the new folder `to`.
+pub fn copy_keys(from: &Path, to: &Path) -> Result<(), KeysError> {
+    files::create_private_folder(to)?;
+    for path in key_paths(from)? {
+        let bytes = files::read_bounded(&path, KEY_FILE_BYTES_MAX)?;
+        let name = path.file_name().unwrap_or_default();
+        files::write_atomic(&to.join(name), &Zeroizing::new(bytes), FileAccess::OwnerOnly)?;
+    }
+    Ok(())
+}
+
 /// Why a key was not read or kept.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
@@ -211,6 +223,8 @@ fn store_key_path(folder: &Path) -> PathBuf {
     folder.join("store.key")
 }
 
+/// A key file is one line of about a hundred bytes.
+const KEY_FILE_BYTES_MAX: usize = 256;
 const CARD: KeyUsage<'static> = KeyUsage::new("card").expect("a plain word");
 const STATUS: KeyUsage<'static> = KeyUsage::new("status").expect("a plain word");
 const HEAD: KeyUsage<'static> = KeyUsage::new("head").expect("a plain word");

@@ -2,6 +2,7 @@
 //! program only reads its command line and calls in here.
 
 pub mod admin;
+pub mod backup_file;
 pub mod cli;
 pub mod config;
 pub mod exit;
@@ -9,6 +10,7 @@ pub mod folder;
 pub mod host;
 pub mod init;
 pub mod keys;
+pub mod restore;
 pub mod serve;
 mod serve_connection;
 pub mod service;

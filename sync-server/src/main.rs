@@ -8,10 +8,11 @@ use std::sync::Arc;
 
 use bhyt_platform::clock::{Clock as _, SystemClock};
 use bhyt_platform::entropy::{Entropy, OsEntropy};
-use bhyt_server::cli::{Cli, Command, InitArgs, RenewArgs, ServeArgs, TrustCommand};
+use bhyt_server::cli::{AdoptArgs, Cli, Command, InitArgs, RenewArgs, RestoreArgs, ServeArgs, TrustCommand};
 use bhyt_server::exit::{Ending, Exit, Failure};
 use bhyt_server::folder::DataFolder;
 use bhyt_server::host::{OpenError, Parts};
+use bhyt_server::restore::{self, Restore};
 use bhyt_server::{admin, init, serve, trust_command};
 use clap::Parser as _;
 use clap::error::ErrorKind;
@@ -37,6 +38,8 @@ fn run(command: Command) -> Result<(), Ending> {
         Command::Init(args) => make_server(&args),
         Command::Trust(TrustCommand::Renew(args)) => renew(args),
         Command::Serve(args) => serve_until_stopped(&args),
+        Command::Restore(args) => restore_server(args),
+        Command::Adopt(args) => adopt_status(&args),
         Command::Admin(args) => {
             log_from("warn");
             runtime()?.block_on(admin::run(args)).map_err(Ending::from)
@@ -61,6 +64,35 @@ fn renew(args: RenewArgs) -> Result<(), Ending> {
     match json {
         true => print_json(&report),
         false => print(&trust_command::describe(&report)),
+    }
+}
+
+fn restore_server(args: RestoreArgs) -> Result<(), Ending> {
+    let RestoreArgs { backup, data, keys, trust, status, json } = args;
+    log_from("warn");
+    let asked = Restore { backup, data, keys, trust };
+    if let Some(status) = &status {
+        restore::check_status(&asked, status)?;
+    }
+    let runtime = runtime()?;
+    let mut report = runtime.block_on(restore::restore(&asked, SystemClock.now()))?;
+    if let Some(status) = &status {
+        let adopted = restore::adopt(&asked.data, status, Arc::new(SystemClock), entropy()?);
+        report.adopted = Some(runtime.block_on(adopted)?);
+    }
+    match json {
+        true => print_json(&report),
+        false => print(&restore::describe(&report, &asked.data)),
+    }
+}
+
+fn adopt_status(args: &AdoptArgs) -> Result<(), Ending> {
+    log_from("warn");
+    let adopted = restore::adopt(&args.data, &args.status, Arc::new(SystemClock), entropy()?);
+    let report = runtime()?.block_on(adopted)?;
+    match args.json {
+        true => print_json(&report),
+        false => print(&restore::describe_adopted(&report)),
     }
 }
 

@@ -66,6 +66,27 @@ impl TrustKeeper {
         Ok(())
     }
 
+    /// Makes the chain of a restored folder: every bundle so far, oldest first; one that is the same as before is passed
+    /// over. `trust.cose` comes last.
+    pub fn begin_with(folder: &DataFolder, bundles: &[Vec<u8>]) -> Result<(), TrustKeeperError> {
+        let path = folder.trust_file();
+        files::create_private_folder(&folder.trust_history())?;
+        let mut newest: Option<Verified<TrustBundle>> = None;
+        for bytes in bundles {
+            let read = match &newest {
+                None => trust::anchor(bytes).map(Some),
+                Some(newest) => trust::accept(newest, bytes),
+            };
+            if let Some(next) = read.map_err(TrustKeeperError::refused(path.clone()))? {
+                file_away(folder, &next)?;
+                newest = Some(next);
+            }
+        }
+        let newest = newest.ok_or_else(|| TrustKeeperError::NoHistory { path: folder.trust_history() })?;
+        files::write_atomic(&path, newest.bytes(), FileAccess::AllMayRead)?;
+        Ok(())
+    }
+
     /// Puts a new bundle in force: here at once, and in `trust.cose` for a server that is running.
     pub fn put_in_force(&self, bytes: &[u8]) -> Result<(), TrustKeeperError> {
         let path = self.folder.trust_file();
@@ -108,6 +129,12 @@ impl TrustKeeper {
     pub fn current(&self) -> Arc<Verified<TrustBundle>> {
         let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&chain.in_force)
+    }
+
+    /// Every bundle so far, oldest first.
+    pub fn all(&self) -> Vec<Vec<u8>> {
+        let chain = self.chain.read().unwrap_or_else(PoisonError::into_inner);
+        chain.before.iter().chain([&chain.in_force]).map(|bundle| bundle.bytes().to_vec()).collect()
     }
 
     /// What brings a holder of `version` up to date, in order: bundles that changed the root keys, and the latest. Empty

@@ -58,6 +58,31 @@ impl Operator {
         }
     }
 
+    /// Takes a backup into a file.
+    pub async fn back_up(&self, path: &Path) {
+        let bytes = self.try_back_up().await.expect("a backup");
+        std::fs::write(path, bytes).expect("the backup is kept");
+    }
+
+    /// Takes a backup.
+    pub async fn try_back_up(&self) -> Result<Vec<u8>, Refusal> {
+        let operation = OperationId(make_bytes(&OsEntropy::open().expect("entropy")));
+        let request = Request::Admin(AdminRequest { operation, command: AdminCommand::Backup });
+        let mut exchange = self.connection.open_exchange().await.expect("an exchange");
+        exchange.send(&codec::encode(&request).expect("a frame")).await.expect("sent");
+        exchange.finish().expect("finished");
+        let mut bytes = Vec::new();
+        loop {
+            let frame = exchange.receive(FRAME_BYTES_MAX, Duration::from_secs(20)).await.expect("an answer");
+            match codec::decode::<Reply>(&frame.expect("an answer")).expect("a reply") {
+                Reply::Admin(AdminReply::Backup(piece)) => bytes.extend(piece),
+                Reply::Done => return Ok(bytes),
+                Reply::Refused(refusal) => return Err(refusal),
+                other => panic!("not a backup: {other:?}"),
+            }
+        }
+    }
+
     /// Registers a synthetic member.
     pub async fn register(&self, number: &str, name: &str) {
         let row = MemberRow {

@@ -12,6 +12,7 @@ use bhyt_platform::entropy::OsEntropy;
 use bhyt_server::folder::DataFolder;
 use bhyt_server::host::Parts;
 use bhyt_server::init::{InitReport, init};
+use bhyt_server::restore::{AdoptReport, Restore, RestoreError, adopt, restore};
 use bhyt_server::serve;
 use tokio::sync::oneshot;
 
@@ -19,6 +20,7 @@ use tokio::sync::oneshot;
 #[derive(Debug)]
 pub struct ServerFolder {
     folder: tempfile::TempDir,
+    data: PathBuf,
     clock: Arc<dyn Clock>,
     report: InitReport,
 }
@@ -36,7 +38,23 @@ impl ServerFolder {
         let entropy = OsEntropy::open().expect("entropy");
         let now: UnixSeconds = clock.now();
         let report = block_on(async { init(&data, &roots, now, &entropy).await.expect("init") });
-        Self { folder, clock, report }
+        Self { folder, data, clock, report }
+    }
+
+    /// The same server, come back from a backup on another disk. It awaits a status list.
+    pub fn restored(&self, backup: &Path) -> Result<Self, RestoreError> {
+        let folder = tempfile::tempdir().expect("a folder");
+        let data = folder.path().join("data");
+        let (backup, keys) = (backup.to_owned(), self.data.join("keys"));
+        let asked = Restore { backup, data: data.clone(), keys, trust: Vec::new() };
+        block_on(restore(&asked, self.clock.now()))?;
+        Ok(Self { folder, data, clock: self.clock.clone(), report: self.report.clone() })
+    }
+
+    /// Gives the restored server a status file.
+    pub fn adopt(&self, status: &Path) -> Result<AdoptReport, RestoreError> {
+        let entropy = Arc::new(OsEntropy::open().expect("entropy"));
+        block_on(adopt(&self.data, status, self.clock.clone(), entropy))
     }
 
     /// Starts the server; returns when it answers.
@@ -66,7 +84,7 @@ impl ServerFolder {
 
     /// The server's data folder.
     pub fn data(&self) -> PathBuf {
-        self.folder.path().join("data")
+        self.data.clone()
     }
 
     /// What `init` reported.

@@ -1,8 +1,10 @@
 //! One contract for every store of the server: in memory (the oracle), embedded over memory, and embedded on a disk.
-//! What only the embedded one promises (groups, the disk, closing) is in `embedded.rs`; both at random in `differential.rs`.
+//! What only the embedded one promises (groups, the disk, closing) is in `embedded.rs`, copies in `copies.rs`; both at random in `differential.rs`.
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, outside #[test]")]
 
+#[path = "server_store/copies.rs"]
+mod copies;
 #[path = "server_store/differential.rs"]
 mod differential;
 #[path = "server_store/embedded.rs"]

@@ -67,6 +67,16 @@ impl StatusSets {
             .unwrap_or(CardStanding::InForce)
     }
 
+    /// Whether a value stands in a set.
+    pub fn contains(&self, number: SetNumber, value: u64) -> bool {
+        self.sets.get(&number).is_some_and(|values| values.contains(&value))
+    }
+
+    /// The values of a set, ascending.
+    pub fn values(&self, number: SetNumber) -> impl Iterator<Item = u64> + '_ {
+        self.sets.get(&number).into_iter().flatten().copied()
+    }
+
     /// Values in all sets together.
     pub fn entries(&self) -> usize {
         self.sets.values().map(BTreeSet::len).sum()

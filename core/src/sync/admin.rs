@@ -57,6 +57,8 @@ pub enum AdminCommand {
     RetireTerminal(String),
     /// Counts and ages.
     ShowStatus,
+    /// A backup of everything that is stored.
+    Backup,
 }
 
 /// A row of `member import`. Empty text is an absent field. Each field at most 1,024 bytes.
@@ -136,6 +138,8 @@ pub enum AdminReply {
     Terminals(Vec<TerminalView>),
     /// Counts and ages.
     Status(StatusView),
+    /// The next bytes of a backup file; at most a frame of it, [`crate::limits::BACKUP_FRAME_BYTES_MAX`].
+    Backup(Vec<u8>),
 }
 
 /// Whether an operation was done now or before.

@@ -285,4 +285,7 @@ pub enum Refusal {
     /// The same operation id came with other content.
     #[error("operation id used for something else")]
     OperationReused,
+    /// The server was restored from a backup and issues nothing until it was given the newest status list.
+    #[error("restored from a backup: waits for the newest status list (bhyt-server adopt)")]
+    AwaitsStatus,
 }

@@ -44,6 +44,12 @@ pub enum AdminWhat {
     Terminal(TerminalWhat),
     /// Counts and ages of the server.
     Status,
+    /// Take a backup of everything that the running server stores; no key is in it.
+    Backup {
+        /// The file to write; one that is there is replaced when the backup is whole.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
 }
 
 /// What can be done about members.
@@ -234,4 +240,5 @@ Examples:
   bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key card issue --member 9900000017 \
 --number DN4999900000017 --level 4 --facility 99024 --from 2026-01-01
   bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key device code --member 9900000017 --json
-  bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key terminal enrol --facility 99024";
+  bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key terminal enrol --facility 99024
+  bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key backup bhyt.backup";

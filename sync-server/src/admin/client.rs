@@ -92,6 +92,19 @@ impl AdminClient {
         replies
     }
 
+    /// Sends one command, once, and hands over the pieces of its answer as they come.
+    pub(super) async fn stream(
+        &self,
+        command: AdminCommand,
+        mut take: impl FnMut(AdminReply) -> Result<(), AdminError>,
+    ) -> Result<(), AdminError> {
+        let request = self.request(command);
+        let mut exchange = self.open_exchange().await?;
+        converse(&mut exchange, &request, &mut take).await?;
+        let _ = exchange.finish();
+        Ok(())
+    }
+
     /// Asks in the exchange that is open, or in a new one; again, with the same operation, when the line breaks or the
     /// server is busy.
     pub(super) async fn ask(
@@ -130,19 +143,13 @@ impl AdminClient {
             Some(exchange) => exchange,
             None => asking.insert(self.open_exchange().await?),
         };
-        let frame = codec::encode(&Request::Admin(request.clone())).map_err(AdminError::Frame)?;
-        exchange.send(&frame).await.map_err(AdminError::Unreachable)?;
         let mut replies = Vec::new();
-        loop {
-            let frame = exchange.receive(FRAME_BYTES_MAX, ANSWER_WITHIN).await;
-            let frame = frame.map_err(AdminError::Unreachable)?.ok_or(AdminError::Unexpected)?;
-            match codec::decode(&frame).map_err(AdminError::Frame)? {
-                Reply::Admin(reply) => replies.push(reply),
-                Reply::Done => return Ok(replies),
-                Reply::Refused(refusal) => return Err(AdminError::Refused(refusal)),
-                _ => return Err(AdminError::Unexpected),
-            }
-        }
+        let keep = &mut |reply| {
+            replies.push(reply);
+            Ok(())
+        };
+        converse(exchange, request, keep).await?;
+        Ok(replies)
     }
 
     async fn open_exchange(&self) -> Result<Exchange, AdminError> {
@@ -153,6 +160,25 @@ impl AdminClient {
         let connected = self.client.connect(self.server, self.pin, &self.key, &SETTINGS).await;
         *line = connected.map_err(AdminError::Unreachable)?.into();
         line.connection.open_exchange().await.map_err(AdminError::Unreachable)
+    }
+}
+
+async fn converse(
+    exchange: &mut Exchange,
+    request: &AdminRequest,
+    take: &mut impl FnMut(AdminReply) -> Result<(), AdminError>,
+) -> Result<(), AdminError> {
+    let frame = codec::encode(&Request::Admin(request.clone())).map_err(AdminError::Frame)?;
+    exchange.send(&frame).await.map_err(AdminError::Unreachable)?;
+    loop {
+        let frame = exchange.receive(FRAME_BYTES_MAX, ANSWER_WITHIN).await;
+        let frame = frame.map_err(AdminError::Unreachable)?.ok_or(AdminError::Unexpected)?;
+        match codec::decode(&frame).map_err(AdminError::Frame)? {
+            Reply::Admin(reply) => take(reply)?,
+            Reply::Done => return Ok(()),
+            Reply::Refused(refusal) => return Err(AdminError::Refused(refusal)),
+            _ => return Err(AdminError::Unexpected),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use bhyt_platform::files::FileError;
 use bhyt_platform::quic::TransportError;
 
 use super::outcome;
+use crate::backup_file::BackupFault;
 use crate::exit::{Exit, Failure as _};
 use crate::keys::KeysError;
 
@@ -87,6 +88,12 @@ pub enum AdminError {
         /// What the system said.
         source: io::Error,
     },
+    /// The backup cannot be written.
+    #[error("the backup is not written")]
+    BackupFile(#[source] FileError),
+    /// What came is not the backup that it should be; nothing was kept of it.
+    #[error("the backup did not come whole")]
+    Backup(#[source] BackupFault),
     /// Standard output is gone.
     #[error("standard output")]
     Output(#[source] io::Error),
@@ -109,6 +116,8 @@ impl AdminError {
             Self::Key(error) => error.exit(),
             Self::TrustFile(_)
             | Self::Entropy(_)
+            | Self::BackupFile(_)
+            | Self::Backup(BackupFault::Read(_))
             | Self::Read { .. }
             | Self::Write { .. }
             | Self::Output(_) => Exit::Io,
@@ -117,6 +126,7 @@ impl AdminError {
             | Self::Columns { .. }
             | Self::Field(_)
             | Self::RowsFailed { .. }
+            | Self::Backup(_)
             | Self::Refused(Refusal::Malformed) => Exit::Data,
             Self::NoAddress { .. } | Self::Unreachable(_) | Self::Refused(Refusal::Busy { .. }) => {
                 Exit::Unavailable

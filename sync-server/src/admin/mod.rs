@@ -4,6 +4,7 @@
 //! operation id of its own, so one that has to be sent again is done once.
 
 mod args;
+mod backup;
 mod client;
 mod csv_rows;
 mod error;
@@ -42,6 +43,7 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         AdminWhat::Card(CardWhat::Import { file }) => {
             return import::run(client, output, Table::Cards, &file).await;
         }
+        AdminWhat::Backup { file } => return backup::run(client, output, &file).await,
         AdminWhat::Member(MemberWhat::Show { member }) => AdminCommand::ShowMember(member),
         AdminWhat::Card(what) => card_command(what)?,
         AdminWhat::Device(DeviceWhat::Code { member }) => AdminCommand::MakeDeviceCode(member),

@@ -9,6 +9,7 @@ use bhyt_core::sync::admin::{
 use bhyt_core::time::UnixSeconds;
 use serde_json::{Value, json};
 
+use super::backup::BackupReport;
 use super::error::AdminError;
 use super::import::ImportReport;
 use super::outcome::{applied_name, standing_name};
@@ -52,6 +53,16 @@ impl Output {
         }))
     }
 
+    /// Prints what a backup holds.
+    pub(super) fn backup(&self, report: &BackupReport) -> Result<(), AdminError> {
+        self.print(&json!({
+            "file": report.file.display().to_string(),
+            "bytes": report.bytes,
+            "began": report.began.0,
+            "ended": report.ended.0,
+        }))
+    }
+
     fn print(&self, value: &Value) -> Result<(), AdminError> {
         let text = match self.json {
             true => format!("{value}\n"),
@@ -75,7 +86,9 @@ fn value_of(reply: &AdminReply, as_token: bool) -> Result<Value, AdminError> {
             true => json!({ "token": code, "expires": expires.0 }),
             false => json!({ "code": code, "expires": expires.0 }),
         },
-        AdminReply::Devices(_) | AdminReply::Terminals(_) => return Err(AdminError::Unexpected),
+        AdminReply::Devices(_) | AdminReply::Terminals(_) | AdminReply::Backup(_) => {
+            return Err(AdminError::Unexpected);
+        }
         AdminReply::Status(view) => status_value(view),
     })
 }
@@ -208,5 +221,14 @@ fn line_of(name: &str, value: &Value) -> String {
 }
 
 /// Seconds since 1970 in JSON, dates for a person.
-const TIMES: [&str; 7] =
-    ["expires", "issued_at", "activated", "retired", "enrolled", "trust_expires", "status_time"];
+const TIMES: [&str; 9] = [
+    "began",
+    "ended",
+    "expires",
+    "issued_at",
+    "activated",
+    "retired",
+    "enrolled",
+    "trust_expires",
+    "status_time",
+];

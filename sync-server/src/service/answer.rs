@@ -131,7 +131,9 @@ impl<S: Store> Service<S> {
         request: &Request,
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
-        match authorise(principal, request)? {
+        let permit = authorise(principal, request)?;
+        self.check_issuing(&permit)?;
+        match permit {
             Permit::Activate(activate) => {
                 let member = self.activate(seat.peer(), &activate).await?;
                 sink.send(Reply::Activated(member)).await
@@ -155,6 +157,9 @@ impl<S: Store> Service<S> {
         let operation = Operation::new(&self.vault, operator, request, self.clock.now())?;
         if let AdminCommand::ListTerminals(facility) = &request.command {
             return self.list_terminals(facility.as_deref(), sink).await;
+        }
+        if request.command == AdminCommand::Backup {
+            return self.send_backup(&operation, sink).await;
         }
         let reply = self.carry_out(&operation, &request.command).await?;
         sink.send(Reply::Admin(reply)).await
@@ -198,7 +203,7 @@ impl<S: Store> Service<S> {
             }
             AdminCommand::ShowStatus => AdminReply::Status(self.show_status().await?),
             // Answered piece by piece, by the caller.
-            AdminCommand::ListTerminals(_) => return Err(Refusal::Malformed.into()),
+            AdminCommand::ListTerminals(_) | AdminCommand::Backup => return Err(Refusal::Malformed.into()),
         })
     }
 

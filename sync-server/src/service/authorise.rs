@@ -74,6 +74,7 @@ fn may_command(operator: &OperatorV1, command: &AdminCommand) -> bool {
         | AdminCommand::RetireDevice(_)
         | AdminCommand::MakeTerminalToken(_)
         | AdminCommand::RetireTerminal(_) => &[Enroller],
+        AdminCommand::Backup => &[Registrar],
         AdminCommand::ShowMember(_) | AdminCommand::ShowCard(_) => &[Registrar, Auditor],
         AdminCommand::ListDevices(_) | AdminCommand::ListTerminals(_) => &[Enroller, Auditor],
         AdminCommand::ShowStatus => &OperatorRole::ALL,

@@ -119,6 +119,12 @@ pub(crate) fn card_key(member: MemberId, index: StatusIndex) -> DocKey {
     DocKey::new(DocKind::Card, [member.0.as_slice(), &index.0.to_be_bytes()].concat())
 }
 
+/// Whose card's document this is, and its place in the status list.
+pub(crate) fn card_of_key(key: &DocKey) -> Option<(MemberId, StatusIndex)> {
+    let (member, index) = key.id.split_first_chunk()?;
+    Some((MemberId(*member), StatusIndex(u32::from_be_bytes(index.try_into().ok()?))))
+}
+
 /// Where the document of a key holder of this kind stands.
 pub(crate) fn holder_key(kind: DocKind, id: KeyId) -> DocKey {
     DocKey::new(kind, id.0)

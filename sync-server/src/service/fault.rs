@@ -100,6 +100,12 @@ pub enum ServiceFault {
         /// Why.
         source: StatusError,
     },
+    /// A status list is adopted by a server that was restored, once.
+    #[error("this server does not await a status list")]
+    NotRestored,
+    /// The status list has sets that this program does not know.
+    #[error("the status list needs a newer program")]
+    NewerList,
     /// Other writers were faster each time.
     #[error("lost {attempts} races for one commit")]
     LostRaces {

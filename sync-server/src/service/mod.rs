@@ -6,9 +6,11 @@
 //! operation and its audit line; nothing signed leaves before the commit that keeps it.
 
 mod activation;
+mod adopt;
 mod answer;
 mod attempts;
 mod authorise;
+mod backup;
 mod bindings;
 mod card_changes;
 mod card_terms;
@@ -26,6 +28,7 @@ mod operations;
 mod parts;
 mod principal;
 mod publisher;
+mod restored;
 mod rows;
 mod slots;
 mod status_changes;
@@ -49,18 +52,22 @@ use bhyt_platform::entropy::Entropy;
 
 use crate::store::{Commit, Outcome, Store, StoreFault};
 use attempts::Attempts;
+use docs::Found;
 use hub::Hub;
 use publisher::Publisher;
+use restored::{RestoredV1, restored_key};
 use slots::{SlotLease, Slots};
 use status_changes::{ChangeTicket, StatusDraft};
 use vault::Vault;
 
+pub use adopt::Adopted;
 pub use answer::{Next, Peer, ReplySink};
 pub use authorise::{Permit, authorise};
 pub use fault::{ServiceFault, SignFault, Stop};
 pub use hub::{News, Seat};
 pub use parts::{KeyRing, NoHook, PublishHook, ServiceParts, ServiceSettings, TrustSource};
 pub use principal::Principal;
+pub use restored::mark_restored;
 
 /// The service over a store. Shared by all connections.
 #[derive(Debug)]
@@ -77,6 +84,8 @@ pub struct Service<S> {
     attempts: Attempts,
     settings: ServiceSettings,
     started: UnixSeconds,
+    /// The backup that the store came from, and the list it was given since.
+    restored: Option<RestoredV1>,
 }
 
 impl<S: Store> Service<S> {
@@ -87,7 +96,7 @@ impl<S: Store> Service<S> {
     pub async fn open(parts: ServiceParts<S>) -> Result<Self, ServiceFault> {
         let vault = Vault::new(&parts.store_key);
         let started = parts.clock.now();
-        let service = Self {
+        let mut service = Self {
             slots: Slots::new(IndexOrderKey::new(vault.index_order_key())),
             store: parts.store,
             vault,
@@ -100,8 +109,11 @@ impl<S: Store> Service<S> {
             attempts: Attempts::default(),
             settings: parts.settings,
             started,
+            restored: None,
         };
         service.check_store_key().await?;
+        let restored: Option<Found<RestoredV1>> = service.doc("restore", &restored_key()).await?;
+        service.restored = restored.map(|found| found.value);
         service.load_status().await?;
         service.publish_due().await?;
         Ok(service)

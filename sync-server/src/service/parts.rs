@@ -68,6 +68,9 @@ pub trait TrustSource: fmt::Debug + Send + Sync + 'static {
     /// What brings a holder of `version` up to date, in order: bundles that changed the roots, and the latest. None
     /// when that is what it holds.
     fn since(&self, version: u64) -> Vec<Vec<u8>>;
+
+    /// Every bundle so far, oldest first.
+    fn all(&self) -> Vec<Vec<u8>>;
 }
 
 /// Told of each status version once it is stored and before any peer sees it, so that the next trust bundle can name

@@ -119,6 +119,11 @@ impl Publisher {
         (version == published.list.version()).then(|| with(&mut state.made))
     }
 
+    /// What stands in the sets now.
+    pub(crate) fn sets(&self) -> StatusSets {
+        self.state().sets.clone()
+    }
+
     fn state(&self) -> MutexGuard<'_, PublisherState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -189,11 +194,14 @@ impl<S: Store> Service<S> {
         Ok(())
     }
 
-    /// Makes a new version if one is due.
+    /// Makes a new version if one is due; none while a restored server awaits the newest list of before.
     ///
     /// # Errors
     /// [`ServiceFault`]; the version in force stays, and the changes wait for the next.
     pub async fn publish_due(&self) -> Result<(), ServiceFault> {
+        if self.awaits_status() {
+            return Ok(());
+        }
         let closed = |_| ServiceFault::Inconsistent { what: "status list" };
         let _turn = self.publisher.turn.acquire().await.map_err(closed)?;
         let now = self.clock.now();
@@ -387,7 +395,9 @@ fn next_head(
         }
         stored => {
             let epoch = stored.as_ref().map_or(0, |stored| stored.value.epoch) + 1;
-            (StatusVersion { epoch, number: 1 }, now)
+            // A restored server's clock may be behind what terminals have seen.
+            let time = stored.as_ref().map_or(now, |stored| now.max(stored.value.time));
+            (StatusVersion { epoch, number: 1 }, time)
         }
     };
     list_head(version, time, covers)
@@ -403,7 +413,8 @@ fn version_key(version: StatusVersion) -> DocKey {
     DocKey::new(DocKind::StatusVersion, id)
 }
 
-fn current_key() -> DocKey {
+/// Where the version in force is noted.
+pub(crate) fn current_key() -> DocKey {
     DocKey::new(DocKind::StatusVersion, b"current".to_vec())
 }
 

@@ -175,6 +175,18 @@ impl<S: Store> Service<S> {
         Ok(counter.map_or(0, |found| found.value.next))
     }
 
+    /// The writes after which no card gets a counter below `first`: slots give back what they were given.
+    pub(crate) async fn skip_to(&self, first: u64) -> Result<Vec<DocWrite>, ServiceFault> {
+        let key = DocKey::new(DocKind::Meta, CARD_COUNTER);
+        let mut writes = vec![write("card counter", key, Expected::Any, &CardCounterV1 { next: first })?];
+        for number in 0..SLOTS {
+            let (expected, value) = self.read_slot(number).await?;
+            let value = SlotV1 { next: first, end: first, ..value };
+            writes.push(write("slot", slot_key(number), expected, &value)?);
+        }
+        Ok(writes)
+    }
+
     async fn read_slot(&self, number: u8) -> Result<(Expected, SlotV1), ServiceFault> {
         let found: Option<Found<SlotV1>> = self.doc("slot", &slot_key(number)).await?;
         Ok(match found {

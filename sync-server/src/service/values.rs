@@ -1,7 +1,6 @@
 //! What the server stores, byte for byte: one frozen struct a schema number. A changed struct is a new one.
 //!
-//! Whatever tells of a person is in a `…Details` struct, which is stored only sealed under the member's key; the structs
-//! around them hold opaque ids and keys. Every value is within [`BYTES_MAX`].
+//! Whatever tells of a person is in a `…Details` struct, stored only sealed. Every value is within [`BYTES_MAX`].
 
 use std::fmt;
 
@@ -294,8 +293,7 @@ pub enum OperationAnswerV1 {
     },
 }
 
-/// One of a few counters that commits take in turn, so that they do not race for one: what was stored through it, and
-/// the places of the status list that it hands out next.
+/// One of a few counters that commits take in turn: what was stored through it, and the places that it hands out next.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotV1 {
     /// Members stored.
@@ -413,6 +411,8 @@ pub enum AuditAction {
     MakeTerminalToken,
     /// Retired a terminal.
     RetireTerminal,
+    /// Took a backup.
+    Backup,
 }
 
 /// What stands beside a feed's epoch and size in its stored head.

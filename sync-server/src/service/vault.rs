@@ -8,6 +8,7 @@ use bhyt_core::seal::SealKey;
 use bhyt_platform::entropy::{Entropy, make_bytes};
 
 use super::fault::ServiceFault;
+use crate::backup_file;
 use crate::store::{DocKey, DocKind};
 
 /// Derives and wraps keys under the store's key.
@@ -18,6 +19,7 @@ pub(crate) struct Vault {
     codes: SealKey,
     order: SealKey,
     check: SealKey,
+    backup: SealKey,
 }
 
 impl Vault {
@@ -29,6 +31,7 @@ impl Vault {
             codes: store_key.derive(b"bhyt/codes/v1"),
             order: store_key.derive(b"bhyt/index-order/v1"),
             check: store_key.derive(b"bhyt/key-check/v1"),
+            backup: backup_file::proof_key(store_key),
         }
     }
 
@@ -84,6 +87,11 @@ impl Vault {
             *to = from;
         }
         check
+    }
+
+    /// The key that proves backups.
+    pub(crate) fn backup_key(&self) -> SealKey {
+        self.backup.clone()
     }
 
     /// What makes the order of status indexes unpredictable.

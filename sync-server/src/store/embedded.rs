@@ -22,8 +22,8 @@ use super::member_rows::MemberRows;
 use super::view::View;
 use super::writer::{Request, Writer};
 use super::{
-    CHANGES_KEPT, Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreFault, StoredHead,
-    StoredPage,
+    CHANGES_KEPT, Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreCopy, StoreFault,
+    StoredHead, StoredPage,
 };
 
 /// A store in a [`Kv`] of its own. Dropping it waits for the batch that is under way, and closes it.
@@ -56,6 +56,12 @@ impl EmbeddedStore {
     pub fn open(folder: &Path, options: EmbeddedOptions) -> Result<Self, StoreFault> {
         let sled = SledOptions { cache_bytes: options.cache_bytes };
         Self::over(SledKv::open(folder, StoreKind::Server, sled)?, options)
+    }
+
+    /// The pairs of the store in `folder`, to fill a new one from a copy: nobody else has it open meanwhile.
+    pub fn open_pairs(folder: &Path, options: EmbeddedOptions) -> Result<impl Kv, StoreFault> {
+        let sled = SledOptions { cache_bytes: options.cache_bytes };
+        Ok(MemberRows::new(SledKv::open(folder, StoreKind::Server, sled)?))
     }
 
     /// A store over a [`Kv`] that nobody else writes to.
@@ -126,6 +132,10 @@ impl Store for EmbeddedStore {
     async fn tail_end(&self, shard: Shard) -> Result<u64, StoreFault> {
         self.view.check_open()?;
         Ok(self.changes.newest(shard))
+    }
+
+    async fn copy(&self) -> Result<StoreCopy, StoreFault> {
+        Ok(StoreCopy::new(self.view.copy()?))
     }
 
     async fn closed(&self) -> StoreFault {

@@ -6,7 +6,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use bhyt_core::ids::MemberId;
 
-use super::layout::ChangeLog;
+use super::copy::{CopiedWrite, CopySource, StoreCopy};
+use super::layout::{self, ChangeLog};
 use super::{
     CHANGES_KEPT, Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreFault, StoredHead,
     StoredPage,
@@ -103,6 +104,19 @@ impl Store for MemoryStore {
         let state = self.state();
         Ok(state.logs.get(&shard).copied().unwrap_or_default().newest)
     }
+
+    async fn copy(&self) -> Result<StoreCopy, StoreFault> {
+        Ok(StoreCopy::new(Once(Some(self.state().pairs()))))
+    }
+}
+
+/// A copy made in one piece: the lock is held for as long as that takes.
+struct Once(Option<Vec<CopiedWrite>>);
+
+impl CopySource for Once {
+    fn next(&mut self) -> Result<Option<Vec<CopiedWrite>>, StoreFault> {
+        Ok(self.0.take())
+    }
 }
 
 #[derive(Debug, Default)]
@@ -125,6 +139,22 @@ impl State {
                 let stored = self.docs.get(&write.key);
                 write.expected.is_met_by(stored.map(|doc| doc.revision))
             })
+    }
+
+    /// Everything but announced changes, which no follower asks for after a restart, as the embedded store would hold it.
+    fn pairs(&self) -> Vec<CopiedWrite> {
+        let heads =
+            self.heads.iter().map(|(member, head)| (layout::head_key(*member), layout::encode_head(head)));
+        let pages = self.pages.iter().map(|((member, number), bytes)| {
+            let page = StoredPage { number: *number, bytes: bytes.clone() };
+            (layout::page_key(*member, *number), layout::encode_page(&page))
+        });
+        let docs = self
+            .docs
+            .iter()
+            .map(|(key, doc)| (layout::doc_key(key), layout::encode_doc(doc.revision, &doc.bytes)));
+        let all = heads.chain(pages).chain(docs);
+        all.map(|(key, value)| (key, Some(value))).collect()
     }
 
     fn apply(&mut self, commit: Commit, changes_kept: u64) {

@@ -8,6 +8,7 @@
 
 mod bounds;
 mod changes;
+mod copy;
 pub mod embedded;
 mod layout;
 mod member_rows;
@@ -25,6 +26,8 @@ use bhyt_core::limits::{BATCH_KEYS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 use bhyt_platform::kv::StoreError;
 
 use crate::exit::{Exit, Failure};
+
+pub use copy::{CopiedWrite, StoreCopy};
 
 /// The server's store.
 pub trait Store: fmt::Debug + Send + Sync + 'static {
@@ -68,6 +71,9 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
 
     /// The number of the shard's newest change, where a new follower begins; 0 before the first.
     fn tail_end(&self, shard: Shard) -> impl Future<Output = Result<u64, StoreFault>> + Send;
+
+    /// Begins a copy of everything, as it will be when the copy ends; commits go on meanwhile. One at a time.
+    fn copy(&self) -> impl Future<Output = Result<StoreCopy, StoreFault>> + Send;
 
     /// Completes, with the cause, when the store takes no more commits until it is opened again. The default is a store
     /// that never closes by itself.
@@ -323,6 +329,15 @@ pub enum StoreFault {
     /// The system gives no thread to write with.
     #[error("no thread for the store's writer")]
     NoWriter(#[source] Arc<io::Error>),
+    /// Another copy is under way.
+    #[error("another copy of the store is under way")]
+    CopyUnderWay,
+    /// More was committed than is kept for a copy's reader.
+    #[error("more than {limit} bytes were committed while a copy waited")]
+    CopyFellBehind {
+        /// What is kept.
+        limit: usize,
+    },
     /// The store's writer has stopped, after a failed commit or because the store is being closed.
     #[error("the store is closed")]
     Closed,

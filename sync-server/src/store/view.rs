@@ -6,11 +6,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bhyt_platform::kv::{Batch, Kv, Pair};
 
 use super::StoreFault;
+use super::copy::{CopiedWrite, CopySource, Recording};
 
 /// Keys with their values, or `None` where there is none.
 pub(super) type Values = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
@@ -24,6 +25,8 @@ pub(super) struct View {
     closed: AtomicBool,
     /// The commit that failed.
     failure: OnceLock<StoreFault>,
+    /// What a copy that is under way has yet to take. Locked after `before` where both are.
+    recording: Mutex<Option<Recording>>,
 }
 
 impl View {
@@ -33,6 +36,7 @@ impl View {
             before: RwLock::default(),
             closed: AtomicBool::new(false),
             failure: OnceLock::new(),
+            recording: Mutex::default(),
         }
     }
 
@@ -84,8 +88,22 @@ impl View {
             let _ = self.failure.set(fault.clone());
             self.close();
         }
-        self.write().clear();
+        let mut before = self.write();
+        if let Some(recording) = self.recording().as_mut() {
+            recording.push(self.values_now(before.keys()));
+        }
+        before.clear();
         result
+    }
+
+    /// Begins a copy of everything.
+    pub(super) fn copy(self: &Arc<Self>) -> Result<ViewCopy, StoreFault> {
+        let mut recording = self.recording();
+        if recording.is_some() {
+            return Err(StoreFault::CopyUnderWay);
+        }
+        *recording = Some(Recording::default());
+        Ok(ViewCopy { view: Arc::clone(self), after: None, walked: false, ended: false })
     }
 
     /// Refuses every call from now on.
@@ -103,6 +121,28 @@ impl View {
         self.readable().map(drop)
     }
 
+    /// The oldest commit that a copy has yet to take. When there is none and this was the `last` look, nothing is recorded
+    /// from the same moment on.
+    fn recorded(&self, last: bool) -> Result<Option<Vec<CopiedWrite>>, StoreFault> {
+        let mut recording = self.recording();
+        let commit = recording.as_mut().map_or(Ok(None), Recording::pop)?;
+        if last && commit.is_none() {
+            *recording = None;
+        }
+        Ok(commit)
+    }
+
+    fn recording(&self) -> MutexGuard<'_, Option<Recording>> {
+        self.recording.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn values_now<'k>(
+        &self,
+        keys: impl Iterator<Item = &'k Vec<u8>>,
+    ) -> Result<Vec<CopiedWrite>, StoreFault> {
+        keys.map(|key| Ok((key.clone(), self.kv.get(key)?))).collect()
+    }
+
     fn readable(&self) -> Result<RwLockReadGuard<'_, Values>, StoreFault> {
         let before = self.before.read().unwrap_or_else(PoisonError::into_inner);
         // Looked at under the lock: a failed commit closes the view before it stops hiding what it wrote.
@@ -116,6 +156,49 @@ impl View {
         self.before.write().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+/// A copy of a view; see [`StoreCopy`](super::StoreCopy).
+#[derive(Debug)]
+pub(super) struct ViewCopy {
+    view: Arc<View>,
+    /// The last key that the walk has seen.
+    after: Option<Vec<u8>>,
+    walked: bool,
+    /// Nothing is recorded for it any more, perhaps for another.
+    ended: bool,
+}
+
+impl CopySource for ViewCopy {
+    fn next(&mut self) -> Result<Option<Vec<CopiedWrite>>, StoreFault> {
+        loop {
+            // What was committed before this look comes before the step that follows, and the rest after it.
+            if let Some(commit) = self.view.recorded(self.walked)? {
+                return Ok(Some(commit));
+            }
+            if self.walked {
+                self.ended = true;
+                return Ok(None);
+            }
+            let pairs = self.view.scan(b"", self.after.as_deref(), COPY_STEP)?;
+            self.walked = pairs.len() < COPY_STEP;
+            if let Some((last, _)) = pairs.last() {
+                self.after = Some(last.clone());
+                return Ok(Some(pairs.into_iter().map(|(key, value)| (key, Some(value))).collect()));
+            }
+        }
+    }
+}
+
+impl Drop for ViewCopy {
+    fn drop(&mut self) {
+        if !self.ended {
+            *self.view.recording() = None;
+        }
+    }
+}
+
+/// Pairs that a copy reads at a time: a megabyte at most.
+const COPY_STEP: usize = 64;
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bhyt_core::ids::MemberId;
 use bhyt_server::store::memory::MemoryStore;
 use bhyt_server::store::{
-    Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreFault, StoredHead, StoredPage,
+    Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreCopy, StoreFault, StoredHead,
+    StoredPage,
 };
 
 #[derive(Clone, Debug, Default)]
@@ -48,5 +49,9 @@ impl Store for SharedStore {
 
     async fn tail_end(&self, shard: Shard) -> Result<u64, StoreFault> {
         self.0.tail_end(shard).await
+    }
+
+    async fn copy(&self) -> Result<StoreCopy, StoreFault> {
+        self.0.copy().await
     }
 }

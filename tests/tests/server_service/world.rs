@@ -116,6 +116,10 @@ impl TrustSource for Authority {
         let newer = (current.claims().version > version).then(|| current.bytes().to_vec());
         newer.into_iter().collect()
     }
+
+    fn all(&self) -> Vec<Vec<u8>> {
+        self.bundles.lock().unwrap().iter().map(|bundle| bundle.bytes().to_vec()).collect()
+    }
 }
 
 /// The server's world.

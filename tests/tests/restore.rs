@@ -1,0 +1,132 @@
+//! Backup and restore, told as steps: a server dies and comes back from a backup on another disk, at the same address;
+//! phones and terminals that saw more than it remembers come right by themselves.
+
+use std::path::Path;
+
+use bhyt_core::sync::admin::{AdminCommand, AdminReply, CardChange, CardView};
+use bhyt_core::sync::messages::Refusal;
+use bhyt_server::restore::{Restore, RestoreError, restore};
+use bhyt_tests::operator::{Operator, card_row};
+use bhyt_tests::people::Town;
+use bhyt_tests::server::{ServerFolder, block_on};
+
+const MEMBER: &str = "9900000017";
+const CARD: &str = "DN4999900000017";
+const OTHER: &str = "9900000025";
+const OTHER_CARD: &str = "DN4999900000025";
+
+async fn change(operator: &Operator, number: &str, change: CardChange) {
+    let reply = operator.send(AdminCommand::ChangeCard { number: number.into(), change }).await;
+    assert!(matches!(reply, Ok(AdminReply::Applied(_))), "{reply:?}");
+}
+
+async fn shown(operator: &Operator, number: &str) -> CardView {
+    match operator.send(AdminCommand::ShowCard(number.into())).await {
+        Ok(AdminReply::Card(card)) => card,
+        other => panic!("no card: {other:?}"),
+    }
+}
+
+#[test]
+fn what_was_withdrawn_after_the_backup_stays_withdrawn_and_a_restored_server_waits_to_be_told() {
+    let town = Town::found();
+    let server = town.open();
+    let address = server.address();
+    let backup = town.path("backup");
+    let (desk, paper, indexes) = block_on(async {
+        let operator = town.operator(address).await;
+        for (member, card) in [(MEMBER, CARD), (OTHER, OTHER_CARD)] {
+            operator.register(member, "Nguyễn Thị Thử").await;
+            operator.issue(card_row(member, card, "2026-01-01", "")).await;
+        }
+        change(&operator, OTHER_CARD, CardChange::Hold).await;
+        let desk = town.desk(address, &operator).await;
+        operator.back_up(&backup).await;
+        let phone = town.phone(address, &operator, MEMBER).await;
+        let paper = phone.wallet.printed_text(phone.member).unwrap();
+        change(&operator, CARD, CardChange::Withdraw).await;
+        change(&operator, OTHER_CARD, CardChange::Release).await;
+        operator.issue(card_row(OTHER, "GD4999900000025", "2026-01-01", "")).await;
+        desk.0.sync().await.unwrap();
+        assert_eq!(desk.judge(&paper), "reject withdrawn 110");
+        let after = shown(&operator, "GD4999900000025").await.status_index;
+        (desk, paper, [shown(&operator, CARD).await.status_index, after])
+    });
+    let before = desk.0.status().status_version.expect("a list");
+    server.stop();
+
+    let restored = town.server.restored(&backup).unwrap();
+    let server = restored.start(address);
+    block_on(async {
+        let operator = town.operator(address).await;
+        assert_eq!(shown(&operator, CARD).await.standing, bhyt_core::card_record::CardStanding::InForce);
+        let row = card_row(OTHER, "HT2999900000025", "2026-01-01", "");
+        let refused = operator.send(AdminCommand::IssueCard(row)).await;
+        assert_eq!(refused.unwrap_err(), Refusal::AwaitsStatus);
+        let change = AdminCommand::ChangeCard { number: CARD.into(), change: CardChange::Hold };
+        assert_eq!(operator.send(change).await.unwrap_err(), Refusal::AwaitsStatus);
+        assert!(desk.0.sync().await.is_err(), "and no list goes out");
+    });
+    server.stop();
+
+    let adopted = restored.adopt(&town.path("desk").join("status/status")).unwrap();
+    assert_eq!((adopted.unknown_entries, adopted.released, adopted.newer), (1, 1, true));
+    let again = restored.adopt(&town.path("desk").join("status/status"));
+    assert!(matches!(again, Err(RestoreError::Service(_))), "{again:?}");
+    let _server = restored.start(address);
+    block_on(async {
+        let operator = town.operator(address).await;
+        desk.0.sync().await.expect("a newer list");
+        assert_eq!(desk.judge(&paper), "reject withdrawn 110");
+        let now = desk.0.status().status_version.expect("a list");
+        assert!(now.epoch > before.epoch, "{now:?} after {before:?}");
+        let card = shown(&operator, CARD).await;
+        assert_eq!(card.standing, bhyt_core::card_record::CardStanding::Withdrawn);
+        assert_eq!(
+            shown(&operator, OTHER_CARD).await.standing,
+            bhyt_core::card_record::CardStanding::InForce
+        );
+        operator.issue(card_row(OTHER, "HT2999900000025", "2026-01-01", "")).await;
+        let new = shown(&operator, "HT2999900000025").await.status_index;
+        assert!(!indexes.contains(&new) && u64::from(new) >= 16 * 65_536, "{new}");
+    });
+}
+
+#[test]
+fn a_backup_that_is_harmed_or_of_other_keys_makes_nothing() {
+    let town = Town::found();
+    let server = town.open();
+    let backup = town.path("backup");
+    block_on(async {
+        let operator = town.operator(server.address()).await;
+        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        operator.back_up(&backup).await;
+    });
+    server.stop();
+    let good = std::fs::read(&backup).unwrap();
+    let data = town.path("restored");
+    let keys = town.server.data().join("keys");
+    let attempt = |backup: &Path, keys: &Path| {
+        let (backup, keys) = (backup.to_owned(), keys.to_owned());
+        let asked = Restore { backup, data: data.clone(), keys, trust: Vec::new() };
+        block_on(restore(&asked, town.now()))
+    };
+    let harmed = town.path("harmed");
+    for at in (0..good.len()).step_by(good.len() / 64) {
+        let mut bytes = good.clone();
+        bytes[at] ^= 1;
+        std::fs::write(&harmed, &bytes).unwrap();
+        let error = attempt(&harmed, &keys).unwrap_err();
+        assert!(matches!(error, RestoreError::Backup { .. }), "byte {at}: {error}");
+        std::fs::write(&harmed, &good[..at]).unwrap();
+        let error = attempt(&harmed, &keys).unwrap_err();
+        assert!(matches!(error, RestoreError::Backup { .. }), "cut at {at}: {error}");
+    }
+    let other = ServerFolder::make();
+    let error = attempt(&backup, &other.data().join("keys")).unwrap_err();
+    assert!(matches!(error, RestoreError::OtherStoreKey), "{error}");
+    assert!(!data.exists(), "nothing was made");
+    attempt(&backup, &keys).unwrap();
+    let error = attempt(&backup, &keys).unwrap_err();
+    assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error}");
+}
