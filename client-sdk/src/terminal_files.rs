@@ -14,6 +14,7 @@ use bhyt_core::held_status::{FILE_BYTES_MAX, HeldStatus};
 use bhyt_core::limits::STATUS_BYTES_MAX;
 use bhyt_core::marks::Marks;
 use bhyt_core::status::StatusVersion;
+use bhyt_core::sync::messages::SnapshotPiece;
 use bhyt_core::sync::terminal::PartialSnapshot;
 use bhyt_core::trust::TrustBundle;
 use bhyt_platform::files::{
@@ -27,7 +28,7 @@ use crate::error::SdkError;
 pub(crate) struct StatusFiles {
     folder: PathBuf,
     /// Which snapshot the part file holds, and how much of it.
-    part: Mutex<Option<(StatusVersion, usize)>>,
+    part: Mutex<Option<(StatusVersion, u64)>>,
 }
 
 impl StatusFiles {
@@ -68,26 +69,26 @@ impl StatusFiles {
         self.remove(LIST)
     }
 
-    /// Keeps the part of a snapshot that has come. An economy: nothing is synced, and what a power cut spoils does not
-    /// verify later and is fetched again.
-    pub(crate) fn keep_part(&self, partial: &PartialSnapshot) -> Result<(), SdkError> {
+    /// Keeps a piece of a snapshot behind those before it; one that starts at 0 begins anew. An economy: nothing is synced,
+    /// and what a power cut spoils does not verify later and is fetched again.
+    pub(crate) fn keep_part(&self, piece: &SnapshotPiece) -> Result<(), SdkError> {
         let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
-        let written = part.filter(|(version, _)| *version == partial.version);
-        let written = written.map_or(0, |(_, length)| length);
-        let news = partial.bytes.get(written..).unwrap_or_default();
+        // Noted anew when it is written: what a full disk has left of a piece is no part.
+        let here = part.take();
         let mut options = OpenOptions::new();
-        let opened = match written {
+        let opened = match piece.offset {
             0 => options.write(true).create(true).truncate(true),
-            _ => options.append(true),
+            offset if here == Some((piece.version, offset)) => options.append(true),
+            _ => return self.remove(PART),
         };
         let append = |mut file: fs::File| {
-            if written == 0 {
-                file.write_all(&encode_part_head(partial))?;
+            if piece.offset == 0 {
+                file.write_all(&encode_part_head(piece))?;
             }
-            file.write_all(news)
+            file.write_all(&piece.bytes)
         };
         opened.open(self.path(PART)).and_then(append).map_err(SdkError::system)?;
-        *part = Some((partial.version, partial.bytes.len()));
+        *part = Some((piece.version, piece.offset + piece.bytes.len() as u64));
         Ok(())
     }
 
@@ -96,7 +97,7 @@ impl StatusFiles {
         let bytes = read_bounded(&self.path(PART), PART_HEAD_BYTES + STATUS_BYTES_MAX).ok()?;
         let partial = decode_part(&bytes)?;
         let mut part = self.part.lock().unwrap_or_else(PoisonError::into_inner);
-        *part = Some((partial.version, partial.bytes.len()));
+        *part = Some((partial.version, partial.bytes.len() as u64));
         Some(partial)
     }
 
@@ -135,12 +136,12 @@ impl StatusFiles {
 }
 
 /// `BHYTPART`, epoch u32, number u64, total u64, all little-endian; the bytes follow.
-fn encode_part_head(partial: &PartialSnapshot) -> Vec<u8> {
+fn encode_part_head(piece: &SnapshotPiece) -> Vec<u8> {
     [
         PART_WORD.as_slice(),
-        &partial.version.epoch.to_le_bytes(),
-        &partial.version.number.to_le_bytes(),
-        &partial.total.to_le_bytes(),
+        &piece.version.epoch.to_le_bytes(),
+        &piece.version.number.to_le_bytes(),
+        &piece.total.to_le_bytes(),
     ]
     .concat()
 }
@@ -165,9 +166,19 @@ const PART_HEAD_BYTES: usize = 8 + 4 + 8 + 8;
 mod tests {
     use super::*;
 
+    const VERSION: StatusVersion = StatusVersion { epoch: 1, number: 7 };
+
+    fn byte(at: usize) -> u8 {
+        at as u8
+    }
+
+    fn piece(from: usize, to: usize) -> SnapshotPiece {
+        let bytes = (from..to).map(byte).collect();
+        SnapshotPiece { version: VERSION, offset: from as u64, total: 1_000, bytes }
+    }
+
     fn partial(length: usize) -> PartialSnapshot {
-        let version = StatusVersion { epoch: 1, number: 7 };
-        PartialSnapshot { version, total: 1_000, bytes: (0..length).map(|at| at as u8).collect() }
+        PartialSnapshot { version: VERSION, total: 1_000, bytes: (0..length).map(byte).collect() }
     }
 
     #[test]
@@ -175,25 +186,50 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let files = StatusFiles::open(folder.path()).unwrap();
         assert_eq!(files.read_part(), None);
-        for length in [100, 250, 999] {
-            files.keep_part(&partial(length)).unwrap();
+        for (from, to) in [(0, 100), (100, 250), (250, 999)] {
+            files.keep_part(&piece(from, to)).unwrap();
             let reopened = StatusFiles::open(folder.path()).unwrap();
-            assert_eq!(reopened.read_part(), Some(partial(length)));
-            assert_eq!(files.read_part(), Some(partial(length)));
+            assert_eq!(reopened.read_part(), Some(partial(to)));
+            assert_eq!(files.read_part(), Some(partial(to)));
         }
-        let mut other = partial(10);
-        other.version.number = 8;
+        let other = SnapshotPiece { version: StatusVersion { epoch: 1, number: 8 }, ..piece(0, 10) };
         files.keep_part(&other).unwrap();
-        assert_eq!(files.read_part(), Some(other));
+        let expected = PartialSnapshot { version: other.version, ..partial(10) };
+        assert_eq!(files.read_part(), Some(expected));
         files.drop_part().unwrap();
         assert_eq!(files.read_part(), None);
     }
 
+    /// The same snapshot from its beginning, another total, and a piece that what is here does not lead up to.
+    #[test]
+    fn a_part_that_begins_anew_leaves_nothing_of_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let files = StatusFiles::open(folder.path()).unwrap();
+        files.keep_part(&piece(0, 500)).unwrap();
+        files.keep_part(&SnapshotPiece { total: 900, ..piece(0, 100) }).unwrap();
+        assert_eq!(files.read_part(), Some(PartialSnapshot { total: 900, ..partial(100) }));
+        files.keep_part(&piece(200, 300)).unwrap();
+        assert_eq!(files.read_part(), None);
+        // Nor is one continued that this program has not looked at.
+        files.keep_part(&piece(0, 100)).unwrap();
+        let reopened = StatusFiles::open(folder.path()).unwrap();
+        reopened.keep_part(&piece(100, 200)).unwrap();
+        assert_eq!(reopened.read_part(), None);
+    }
+
     #[test]
     fn a_spoilt_part_is_no_part() {
-        let head = encode_part_head(&partial(1));
+        let head = encode_part_head(&piece(0, 1));
         for bytes in [vec![], head.clone(), [&head[..], &[0; 1_000]].concat(), vec![7; 100]] {
             assert_eq!(decode_part(&bytes), None);
+        }
+        // Cut at every byte of its head; and announced as more than a snapshot may be.
+        let whole = [&head[..], &[1, 2, 3]].concat();
+        (0..=head.len()).for_each(|cut| assert_eq!(decode_part(&whole[..cut]), None, "cut at {cut}"));
+        assert!(decode_part(&whole).is_some());
+        for total in [0, 3, STATUS_BYTES_MAX as u64 + 1, u64::MAX] {
+            let head = encode_part_head(&SnapshotPiece { total, ..piece(0, 1) });
+            assert_eq!(decode_part(&[&head[..], &[1, 2, 3]].concat()), None, "{total}");
         }
     }
 }

@@ -157,10 +157,10 @@ impl TerminalStore {
                 });
                 Ok(TerminalChange::Status(version))
             }
-            TerminalEffect::KeepPartial(partial) => {
-                self.files.keep_part(&partial)?;
-                let received = partial.bytes.len() as u64;
-                Ok(TerminalChange::Part { received, total: partial.total })
+            TerminalEffect::KeepPart(piece) => {
+                self.files.keep_part(&piece)?;
+                let received = piece.offset + piece.bytes.len() as u64;
+                Ok(TerminalChange::Part { received, total: piece.total })
             }
         }
     }

@@ -56,7 +56,9 @@ impl Terminal {
                 assert_eq!(marks.status(status.key_id()), Some(status.mark()));
                 format!("status {}", status.list().version().number)
             }
-            TerminalEffect::KeepPartial(partial) => format!("{} of {}", partial.bytes.len(), partial.total),
+            TerminalEffect::KeepPart(piece) => {
+                format!("{} of {}", piece.offset + piece.bytes.len() as u64, piece.total)
+            }
         }
     }
 
@@ -149,9 +151,9 @@ fn a_snapshot_goes_on_where_the_line_broke() {
     let total = snapshot.len();
     let mut frames = pieces(1, &snapshot, 50).into_iter();
     terminal.takes(frames.next().unwrap(), &[&format!("50 of {total}")]);
-    let effects = terminal.session.handle(frames.next().unwrap()).unwrap();
-    let [TerminalEffect::KeepPartial(partial)] = &effects[..] else { panic!("{effects:?}") };
-    terminal.restart(Some(partial.clone()));
+    terminal.takes(frames.next().unwrap(), &[&format!("100 of {total}")]);
+    let bytes = snapshot[..100].to_vec();
+    terminal.restart(Some(PartialSnapshot { version: version(1), total: total as u64, bytes }));
     assert_eq!(terminal.asks().partial, Some((version(1), 100)));
     let left = frames.len();
     for frame in frames.by_ref().take(left - 1) {

@@ -135,8 +135,8 @@ impl TerminalSession {
         partial.bytes.extend_from_slice(&piece.bytes);
         match (partial.bytes.len() as u64).cmp(&partial.total) {
             std::cmp::Ordering::Less => {
-                self.partial = Some(partial.clone());
-                Ok(vec![TerminalEffect::KeepPartial(partial)])
+                self.partial = Some(partial);
+                Ok(vec![TerminalEffect::KeepPart(piece)])
             }
             // A snapshot that came whole and is not taken is not kept: the next sync begins it again.
             std::cmp::Ordering::Equal => self.take_status(&partial.bytes),
@@ -165,8 +165,9 @@ pub enum TerminalEffect {
         /// The marks.
         marks: Marks,
     },
-    /// A snapshot has come in part; keeping it is an economy, not a duty.
-    KeepPartial(PartialSnapshot),
+    /// A piece of a snapshot has come, and others are to come: it goes behind those before it, and one that starts at 0
+    /// begins anew. Keeping it is an economy, not a duty. One piece costs one piece, however many there are.
+    KeepPart(SnapshotPiece),
 }
 
 /// The server's answer cannot be used. What is in force stays.
