@@ -5,6 +5,7 @@
 //! same two lists give the same delta. Refuses a delta for another list, one that leads back, and one into another
 //! epoch.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::edit::{Edit, count_after, find_edits, join_edits};
@@ -105,10 +106,9 @@ impl StatusList {
             return Err(StatusError::TooManyDeltas { got: deltas.len() });
         }
         let edits = self.join(deltas)?;
-        let nothing = Vec::new();
         let sets =
             make_sets(last.head.covers.indexes_below(), &last.counts, |number, universe, skips_max| {
-                let edits = edits.get(&number).unwrap_or(&nothing);
+                let edits = edits.get(&number).map_or(&[][..], |edits| edits);
                 match self.set(number) {
                     Some(set) => set.apply(universe, skips_max, edits),
                     None => CompressedSet::empty(universe).apply(universe, skips_max, edits),
@@ -119,10 +119,10 @@ impl StatusList {
         if list.digest() == &last.digest { Ok(list) } else { Err(StatusError::Digest) }
     }
 
-    /// The edits that all of the deltas together make.
-    fn join(&self, deltas: &[Delta]) -> Result<BTreeMap<SetNumber, Vec<Edit>>, StatusError> {
+    /// The edits that all of the deltas together make. Those of one delta are its own and not copied.
+    fn join<'a>(&self, deltas: &'a [Delta]) -> Result<JoinedEdits<'a>, StatusError> {
         let (mut head, mut counts) = (self.head(), counts_of(self));
-        let mut joined: BTreeMap<SetNumber, Vec<Edit>> = BTreeMap::new();
+        let mut joined = JoinedEdits::new();
         for delta in deltas {
             check_forward(head, &delta.head)?;
             if head.version != delta.from() {
@@ -132,8 +132,11 @@ impl StatusList {
                 let wrong_base = StatusError::Set { number, source: SetError::WrongBase };
                 let count = counts.entry(number).or_default();
                 *count = count_after(*count, edits).ok_or(wrong_base)?;
-                let so_far = joined.entry(number).or_default();
-                *so_far = join_edits(so_far, edits).map_err(|_| wrong_base)?;
+                let so_far = match joined.get(&number) {
+                    None => Cow::Borrowed(&edits[..]),
+                    Some(so_far) => Cow::Owned(join_edits(so_far, edits).map_err(|_| wrong_base)?),
+                };
+                joined.insert(number, so_far);
             }
             counts.retain(|_, count| *count > 0);
             if counts != delta.counts {
@@ -144,6 +147,8 @@ impl StatusList {
         Ok(joined)
     }
 }
+
+type JoinedEdits<'a> = BTreeMap<SetNumber, Cow<'a, [Edit]>>;
 
 /// Whether a list with head `to` may follow one with head `from`.
 fn check_forward(from: &StatusHead, to: &StatusHead) -> Result<(), StatusError> {

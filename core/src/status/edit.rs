@@ -76,28 +76,31 @@ impl CodedEdits {
         Ok(Self { adds: encode(Change::Add)?, removes: encode(Change::Remove)? })
     }
 
-    /// Reads the edits. Allocates no more than the bits that are there can stand for.
+    /// Reads the edits. Allocates for no more than the bits that are there can stand for, and for each once.
     pub(super) fn decode(&self, universe: u64) -> Result<Vec<Edit>, SetError> {
-        let adds = read_values(universe, &self.adds)?;
-        let removes = read_values(universe, &self.removes)?;
-        merge(
-            adds.into_iter().map(|value| Edit { value, change: Change::Add }),
-            removes.into_iter().map(|value| Edit { value, change: Change::Remove }),
-        )
-        // Added and removed at once fits no set.
-        .map(|merged| merged.alone().ok_or(SetError::WrongBase))
-        .collect()
+        let reader = |(count, bytes)| GapReader::new(universe, count, bytes);
+        let mut adds = reader((self.adds.0, &self.adds.1))?;
+        let mut removes = reader((self.removes.0, &self.removes.1))?;
+        let (mut add, mut remove) = (adds.next_value()?, removes.next_value()?);
+        let mut edits = Vec::with_capacity((self.adds.0 + self.removes.0) as usize);
+        loop {
+            let (value, change) = match (add, remove) {
+                // Added and removed at once fits no set.
+                (Some(a), Some(r)) if a == r => return Err(SetError::WrongBase),
+                (Some(a), r) if r.is_none_or(|r| a < r) => (a, Change::Add),
+                (_, Some(r)) => (r, Change::Remove),
+                _ => break,
+            };
+            match change {
+                Change::Add => add = adds.next_value()?,
+                Change::Remove => remove = removes.next_value()?,
+            }
+            edits.push(Edit { value, change });
+        }
+        adds.finish()?;
+        removes.finish()?;
+        Ok(edits)
     }
-}
-
-fn read_values(universe: u64, (count, bytes): &(u64, Vec<u8>)) -> Result<Vec<u64>, GolombError> {
-    let mut reader = GapReader::new(universe, *count, bytes)?;
-    let mut values = Vec::with_capacity(*count as usize);
-    while let Some(value) = reader.next_value()? {
-        values.push(value);
-    }
-    reader.finish()?;
-    Ok(values)
 }
 
 /// An edit of one side, or edits of both sides for one value.
