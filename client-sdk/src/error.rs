@@ -241,9 +241,11 @@ impl From<Refusal> for SdkError {
             Refusal::BadCode => Refused::Code,
             Refusal::NotAuthorised => Refused::Retired,
             Refusal::NoFreeBinding => Refused::NoFreeBinding,
-            Refusal::NotFound | Refusal::Conflict | Refusal::OperationReused | Refusal::AwaitsStatus => {
-                Refused::Denied
-            }
+            Refusal::NotFound
+            | Refusal::Conflict
+            | Refusal::OperationReused
+            | Refusal::AwaitsStatus
+            | Refusal::LastAdministrator => Refused::Denied,
         };
         Self::Refused { why }
     }

@@ -126,6 +126,10 @@ pub const COPY_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const BACKUP_FRAME_BYTES_MAX: usize = 192 * 1024;
 /// Operator rows in one import frame.
 pub const IMPORT_ROWS_MAX: usize = 64;
+/// Bytes of an operator's label: a desk and a place, in one column of a list.
+pub const OPERATOR_LABEL_BYTES_MAX: usize = 32;
+/// Days that lines of the audit trail are kept at least: the longest six months (NĐ 165, Điều 17 khoản 10, asks for six).
+pub const AUDIT_DAYS_MIN: u64 = 184;
 
 const _: () = assert!(PAGE_BYTES_MAX + BODY_BYTES_MAX + 64 * PAGE_RECORDS_MAX <= VALUE_BYTES_MAX);
 const _: () = assert!(TRUST_BYTES_MAX < FRAME_BYTES_MAX);

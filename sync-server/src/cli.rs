@@ -7,7 +7,7 @@ use bhyt_core::keys::KeyId;
 use bhyt_core::trust::KeyUse;
 use clap::{Args, Parser, Subcommand};
 
-use crate::admin::AdminArgs;
+use crate::admin::{AdminArgs, NewOperatorArgs};
 use crate::keys::parse_usage;
 use crate::trust_command::Renewal;
 
@@ -40,6 +40,56 @@ pub enum Command {
     Adopt(AdoptArgs),
     /// An operator's commands, sent to a running server.
     Admin(AdminArgs),
+    /// Make an operator's key; and change who the operators are while the server is stopped, without any key.
+    #[command(subcommand, after_help = OPERATOR_HELP)]
+    Operator(OperatorCommand),
+}
+
+/// What can be done about operators without a running server.
+#[derive(Clone, Debug, Subcommand)]
+pub enum OperatorCommand {
+    /// Make an operator's key, on the machine where it will be used.
+    Key {
+        /// The file to make.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+        /// Print one JSON object instead of text: id, public_key, key.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Enter an operator into the store of a server that is stopped.
+    Add {
+        /// The data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Who.
+        #[command(flatten)]
+        operator: Box<NewOperatorArgs>,
+        /// Print one JSON object instead of text: result, id.
+        #[arg(long)]
+        json: bool,
+    },
+    /// List the operators in the store of a server that is stopped.
+    List {
+        /// The data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Print one JSON object instead of text: operators.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Retire an operator for good, in the store of a server that is stopped.
+    Retire {
+        /// The data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The operator's id, 16 hexadecimal digits.
+        #[arg(value_name = "OPERATOR", value_parser = key_id)]
+        operator: KeyId,
+        /// Print one JSON object instead of text: result, id.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What to make a server from.
@@ -161,8 +211,8 @@ fn usage(word: &str) -> Result<KeyUse, &'static str> {
     parse_usage(word).ok_or("one of card, status, head, transport")
 }
 
-fn key_id(text: &str) -> Result<KeyId, &'static str> {
-    KeyId::from_hex(text).ok_or("16 hexadecimal digits")
+pub(crate) fn key_id(text: &str) -> Result<KeyId, &'static str> {
+    KeyId::from_hex(text.trim()).ok_or("16 hexadecimal digits")
 }
 
 const HELP: &str = "\
@@ -198,6 +248,22 @@ Examples:
 const ADOPT_HELP: &str = "\
 Examples:
   bhyt-server adopt --data ./data --status /media/clinic/status";
+const OPERATOR_HELP: &str = "\
+Examples:
+  bhyt-server operator key --out operator.key
+  bhyt-server operator list --data ./data
+  bhyt-server operator add --data ./data --public-key 8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c \
+--role administrator --label office-2
+  bhyt-server operator retire --data ./data 0011223344556677 --json
+
+Roles:
+  registrar      members and cards
+  enroller       phones and terminals
+  auditor        reads what both do, and the audit trail; changes nothing
+  administrator  operators, and backups
+
+`list`, `add` and `retire` need the server stopped: they are the way back when the last administrator's key is lost or
+stolen. While the server runs, an administrator uses `bhyt-server admin … operator`.";
 const RENEW_HELP: &str = "\
 Examples:
   bhyt-server trust renew --data ./data --root-key /usb1/root-1.key --root-key /usb2/root-2.key
@@ -214,13 +280,14 @@ mod tests {
     #[test]
     fn the_command_line_is_sound_and_every_example_parses() {
         Cli::command().debug_assert();
-        let help = [HELP, INIT_HELP, SERVE_HELP, RENEW_HELP, RESTORE_HELP, ADOPT_HELP].join("\n");
+        let help =
+            [HELP, INIT_HELP, SERVE_HELP, RENEW_HELP, RESTORE_HELP, ADOPT_HELP, OPERATOR_HELP].join("\n");
         let examples = help.lines().filter(|line| line.trim().starts_with("bhyt-server "));
         let parsed = examples.map(|line| {
             let line = line.replace('\'', "");
             Cli::try_parse_from(line.split_whitespace()).map_err(|error| format!("{line}: {error}"))
         });
-        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 16);
+        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 20);
     }
 
     #[test]

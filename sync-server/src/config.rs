@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use bhyt_core::limits::AUDIT_DAYS_MIN;
 use bhyt_platform::files::{self, FileError};
 use bhyt_platform::quic::{Families, ServerLimits};
 use serde::Deserialize;
@@ -25,6 +26,8 @@ pub struct Config {
     pub status_resign: Duration,
     /// How long a one-time code or token is good.
     pub code_lifetime: Duration,
+    /// How long a line of the audit trail is kept.
+    pub audit_kept: Duration,
     /// Bounds on what clients may take.
     pub limits: ServerLimits,
     /// The embedded store.
@@ -54,10 +57,11 @@ impl Config {
             source: TomlFault(Box::new(source)),
         })?;
         let range = |key, got, min, max| check_range(path, Setting { key, got, min, max });
-        let ConfigFile { status, codes, limits, store, .. } = file;
+        let ConfigFile { status, codes, audit, limits, store, .. } = file;
         range("status.publish_seconds", status.publish_seconds, 1, 3_600)?;
         range("status.resign_seconds", status.resign_seconds, 60, 86_400)?;
         range("codes.lifetime_hours", codes.lifetime_hours, 1, 720)?;
+        range("audit.keep_days", audit.keep_days, AUDIT_DAYS_MIN, 36_500)?;
         range("store.cache_megabytes", store.cache_megabytes, 1, 1 << 20)?;
         Ok(Self {
             listen: file.listen,
@@ -65,6 +69,7 @@ impl Config {
             status_publish: Duration::from_secs(status.publish_seconds),
             status_resign: Duration::from_secs(status.resign_seconds),
             code_lifetime: Duration::from_secs(codes.lifetime_hours * 3_600),
+            audit_kept: Duration::from_secs(audit.keep_days * 86_400),
             limits: limits.typed(range)?,
             store: EmbeddedOptions {
                 cache_bytes: store.cache_megabytes * MEGABYTE,
@@ -163,6 +168,7 @@ struct ConfigFile {
     log: LogLevel,
     status: StatusSection,
     codes: CodesSection,
+    audit: AuditSection,
     limits: LimitsSection,
     store: StoreSection,
 }
@@ -174,6 +180,7 @@ impl Default for ConfigFile {
             log: LogLevel::Info,
             status: StatusSection::default(),
             codes: CodesSection::default(),
+            audit: AuditSection::default(),
             limits: LimitsSection::default(),
             store: StoreSection::default(),
         }
@@ -202,6 +209,18 @@ struct CodesSection {
 impl Default for CodesSection {
     fn default() -> Self {
         Self { lifetime_hours: 24 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct AuditSection {
+    keep_days: u64,
+}
+
+impl Default for AuditSection {
+    fn default() -> Self {
+        Self { keep_days: 365 }
     }
 }
 
@@ -305,6 +324,10 @@ listen = "127.0.0.1:4433"
 # How long a one-time code for a phone, or token for a terminal, is good, 1 to 720.
 #lifetime_hours = 24
 
+[audit]
+# How long a line of the audit trail is kept, 184 to 36500. The law asks for six months; 184 days are the longest six.
+#keep_days = 365
+
 [limits]
 # Connections in total; about 30 kB of memory each.
 #connections = 100000
@@ -348,7 +371,7 @@ mod tests {
             .map(|line| format!("{line}\n"))
             .collect();
         assert_eq!(parse(&shown).unwrap(), defaults);
-        assert_eq!(settings, 12);
+        assert_eq!(settings, 13);
         assert_eq!(defaults.limits, ServerLimits::default());
         assert_eq!(defaults.store, EmbeddedOptions::default());
         assert!(defaults.listen.ip().is_loopback());
@@ -384,6 +407,7 @@ mod tests {
             ("[codes]\nlifetime_hours = 0", "codes.lifetime_hours"),
             ("[status]\nresign_seconds = 86401", "status.resign_seconds"),
             ("[limits]\narrivals_burst = 0", "limits.arrivals_burst"),
+            ("[audit]\nkeep_days = 183", "audit.keep_days"),
             ("[store]\ncache_megabytes = 9999999", "store.cache_megabytes"),
         ] {
             let error = parse(text).unwrap_err();

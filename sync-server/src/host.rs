@@ -58,6 +58,7 @@ impl Parts<EmbeddedStore> {
             settings: ServiceSettings {
                 code_lifetime: config.code_lifetime,
                 status_resign: config.status_resign,
+                audit_kept: config.audit_kept,
             },
         };
         Ok(Self { config, service, host, ready_file: None })

@@ -6,9 +6,9 @@
 
 use std::path::{Path, PathBuf};
 
-use bhyt_core::codec::{self, CodecError};
 use bhyt_core::ids::hex;
 use bhyt_core::keys::{PublicKey, SecretKey};
+use bhyt_core::sync::operators::{NewOperator, OperatorChange, OperatorLabel, OperatorRole};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{KeyUse, Policy, RootSet, TrustBundle, TrustedKey};
 use bhyt_platform::entropy::Entropy;
@@ -19,9 +19,9 @@ use crate::config::CONFIG_TEMPLATE;
 use crate::exit::{Exit, Failure};
 use crate::folder::{DataFolder, io_at, is_filled};
 use crate::keys::{self, KeysError, SERVER_USES};
-use crate::service::values::{OperatorRole, OperatorV1};
+use crate::operator_command::{self, OperatorError};
+use crate::store::StoreFault;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
-use crate::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store, StoreFault};
 use crate::trust_keeper::{TrustKeeper, TrustKeeperError};
 
 /// What `init` made: what its JSON says.
@@ -66,7 +66,7 @@ pub async fn init(
     }
     let template = CONFIG_TEMPLATE.as_bytes();
     files::write_atomic(&folder.config_file(), template, FileAccess::OwnerOnly)?;
-    enter_operator(&folder, operator, now).await?;
+    enter_operator(&folder, operator, now, entropy).await?;
 
     let issuer_key = trusted.iter().find(|key| key.usage == KeyUse::Card);
     let issuer_key = issuer_key.map(|key| hex(key.key.as_bytes())).unwrap_or_default();
@@ -153,9 +153,9 @@ pub enum InitError {
     /// The trust bundle cannot be kept.
     #[error("the trust bundle cannot be kept")]
     Trust(#[from] TrustKeeperError),
-    /// The operator's entry is too large, or there already: our own bug.
+    /// The first operator is not taken.
     #[error("the operator cannot be entered")]
-    Operator(#[source] Option<CodecError>),
+    Operator(#[from] OperatorError),
     /// Root keys that make no set: our own bug, or an entropy source that repeats.
     #[error("the root keys are not different")]
     RootSet,
@@ -169,7 +169,8 @@ impl Failure for InitError {
             Self::Keys(error) => error.exit(),
             Self::Store(fault) => fault.exit(),
             Self::Trust(error) => error.exit(),
-            Self::Operator(_) | Self::RootSet => Exit::Internal,
+            Self::Operator(error) => error.exit(),
+            Self::RootSet => Exit::Internal,
         }
     }
 }
@@ -202,21 +203,17 @@ fn first_bundle(
     })
 }
 
-async fn enter_operator(folder: &DataFolder, key: PublicKey, now: UnixSeconds) -> Result<(), InitError> {
-    let operator =
-        OperatorV1 { transport_key: key, roles: OperatorRole::ALL.to_vec(), added: now, retired: None };
-    let bytes = codec::encode(&operator).map_err(|error| InitError::Operator(Some(error)))?;
-    let write = DocWrite {
-        key: DocKey::new(DocKind::Operator, key.key_id().0),
-        expected: Expected::Absent,
-        bytes: Some(bytes),
-    };
+async fn enter_operator(
+    folder: &DataFolder,
+    key: PublicKey,
+    now: UnixSeconds,
+    entropy: &dyn Entropy,
+) -> Result<(), InitError> {
+    let label = OperatorLabel::parse("first").expect("a plain word");
+    let first = NewOperator { key, roles: OperatorRole::ALL.to_vec(), label };
     let store = EmbeddedStore::open(&folder.store(), EmbeddedOptions::default())?;
-    let commit = Commit { docs: vec![write], ..Commit::default() };
-    match store.commit(commit).await? {
-        Outcome::Applied => Ok(()),
-        Outcome::Lost => Err(InitError::Operator(None)),
-    }
+    operator_command::enter(&store, &OperatorChange::Add(Box::new(first)), now, entropy).await?;
+    Ok(())
 }
 
 fn refuse_filled(path: &Path) -> Result<(), InitError> {

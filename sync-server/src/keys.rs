@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use bhyt_core::ids::from_hex;
 use bhyt_core::keys::{KeyId, PublicKey, SecretKey};
 use bhyt_core::seal::SealKey;
 use bhyt_core::time::UnixSeconds;
@@ -155,6 +156,12 @@ pub fn copy_keys(from: &Path, to: &Path) -> Result<(), KeysError> {
         files::write_atomic(&to.join(name), &Zeroizing::new(bytes), FileAccess::OwnerOnly)?;
     }
     Ok(())
+}
+
+/// An operator's public key, as [`hex`](bhyt_core::ids::hex) prints it.
+pub fn parse_public_key(text: &str) -> Option<PublicKey> {
+    let bytes: [u8; 32] = from_hex(text.trim())?.try_into().ok()?;
+    PublicKey::from_bytes(&bytes)
 }
 
 /// Why a key was not read or kept.

@@ -10,6 +10,7 @@ pub mod folder;
 pub mod host;
 pub mod init;
 pub mod keys;
+pub mod operator_command;
 pub mod restore;
 pub mod serve;
 mod serve_connection;

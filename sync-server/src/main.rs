@@ -6,14 +6,17 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use bhyt_core::sync::operators::OperatorChange;
 use bhyt_platform::clock::{Clock as _, SystemClock};
 use bhyt_platform::entropy::{Entropy, OsEntropy};
-use bhyt_server::cli::{AdoptArgs, Cli, Command, InitArgs, RenewArgs, RestoreArgs, ServeArgs, TrustCommand};
+use bhyt_server::cli::{
+    AdoptArgs, Cli, Command, InitArgs, OperatorCommand, RenewArgs, RestoreArgs, ServeArgs, TrustCommand,
+};
 use bhyt_server::exit::{Ending, Exit, Failure};
 use bhyt_server::folder::DataFolder;
 use bhyt_server::host::{OpenError, Parts};
 use bhyt_server::restore::{self, Restore};
-use bhyt_server::{admin, init, serve, trust_command};
+use bhyt_server::{admin, init, operator_command, serve, trust_command};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +43,7 @@ fn run(command: Command) -> Result<(), Ending> {
         Command::Serve(args) => serve_until_stopped(&args),
         Command::Restore(args) => restore_server(args),
         Command::Adopt(args) => adopt_status(&args),
+        Command::Operator(what) => operators(what),
         Command::Admin(args) => {
             log_from("warn");
             runtime()?.block_on(admin::run(args)).map_err(Ending::from)
@@ -94,6 +98,31 @@ fn adopt_status(args: &AdoptArgs) -> Result<(), Ending> {
         true => print_json(&report),
         false => print(&restore::describe_adopted(&report)),
     }
+}
+
+fn operators(what: OperatorCommand) -> Result<(), Ending> {
+    let (data, wanted, json) = match what {
+        OperatorCommand::Key { out, json } => {
+            let report = operator_command::make_key(&out, &*entropy()?)?;
+            return match json {
+                true => print_json(&report),
+                false => print(&operator_command::describe_key(&report)),
+            };
+        }
+        OperatorCommand::List { data, json } => {
+            let folder = DataFolder::new(&data);
+            let views = runtime()?.block_on(operator_command::read(&folder))?;
+            return print(&operator_command::describe_list(&views, json));
+        }
+        OperatorCommand::Add { data, operator, json } => {
+            (data, OperatorChange::Add(Box::new((*operator).into())), json)
+        }
+        OperatorCommand::Retire { data, operator, json } => (data, OperatorChange::Retire(operator), json),
+    };
+    let (folder, now, entropy) = (DataFolder::new(&data), SystemClock.now(), entropy()?);
+    let changed = operator_command::change(&folder, &wanted, now, &*entropy);
+    let applied = runtime()?.block_on(changed)?;
+    print(&operator_command::describe_change(applied, &wanted, json))
 }
 
 fn serve_until_stopped(args: &ServeArgs) -> Result<(), Ending> {

@@ -45,6 +45,7 @@ pub async fn run<S: Store>(parts: Parts<S>, shutdown: impl Future<Output = ()>) 
         () = accept(&listener, &service) => Ok(()),
         () = keep_status(&service, config.status_publish) => Ok(()),
         () = watch_trust(&service, &host) => Ok(()),
+        () = keep_audit(&service) => Ok(()),
     };
     tracing::info!("stopping");
     listener.shutdown(CloseCode::Goodbye { retry_after: RETRY_AFTER }, GRACE).await;
@@ -74,6 +75,16 @@ async fn keep_status<S: Store>(service: &Service<S>, longest: Duration) {
         if let Err(fault) = service.publish_due().await {
             tracing::error!(error = chain(&fault), "no status list made");
         }
+    }
+}
+
+/// Removes lines of the audit trail that have been kept for long enough.
+async fn keep_audit<S: Store>(service: &Service<S>) {
+    loop {
+        if let Err(fault) = service.trim_audit().await {
+            tracing::error!(error = chain(&fault), "old audit lines not removed");
+        }
+        tokio::time::sleep(AUDIT_LOOK).await;
     }
 }
 
@@ -143,6 +154,7 @@ const EXCHANGES_MAX: usize = 1_024;
 /// Changes are gathered this long before a small list is made of them.
 const GATHER: Duration = Duration::from_millis(500);
 const STATUS_LOOK: Duration = Duration::from_secs(30);
+const AUDIT_LOOK: Duration = Duration::from_secs(3_600);
 const TRUST_LOOK: Duration = Duration::from_secs(1);
 /// A restart takes seconds; clients add randomness of their own.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

@@ -3,6 +3,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, outside #[test]")]
 
+#[path = "server_service/audit.rs"]
+mod audit;
 #[path = "server_service/authorisation.rs"]
 mod authorisation;
 #[path = "server_service/codes.rs"]
@@ -11,12 +13,16 @@ mod codes;
 mod key_check;
 #[path = "server_service/news.rs"]
 mod news;
+#[path = "server_service/operator_table.rs"]
+mod operator_table;
 #[path = "server_service/operators.rs"]
 mod operators;
 #[path = "server_service/over_quic.rs"]
 mod over_quic;
 #[path = "server_service/phones.rs"]
 mod phones;
+#[path = "server_service/role_matrix.rs"]
+mod role_matrix;
 #[path = "server_service/shared_store.rs"]
 mod shared_store;
 #[path = "server_service/terminals.rs"]

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::card_record::CardStanding;
 use crate::ids::OperationId;
+use crate::sync::audit::{AuditPage, AuditQuery};
+use crate::sync::operators::{OperatorChange, OperatorView};
 use crate::time::UnixSeconds;
 
 /// A command with the id it was born with: sent twice, it is done once.
@@ -59,6 +61,12 @@ pub enum AdminCommand {
     ShowStatus,
     /// A backup of everything that is stored.
     Backup,
+    /// Change who commands the server. What is so already is left alone.
+    ChangeOperators(OperatorChange),
+    /// All operators, retired ones too.
+    ListOperators,
+    /// Lines of the audit trail.
+    ShowAudit(AuditQuery),
 }
 
 /// A row of `member import`. Empty text is an absent field. Each field at most 1,024 bytes.
@@ -140,6 +148,10 @@ pub enum AdminReply {
     Status(StatusView),
     /// The next bytes of a backup file; at most a frame of it, [`crate::limits::BACKUP_FRAME_BYTES_MAX`].
     Backup(Vec<u8>),
+    /// Operators.
+    Operators(Vec<OperatorView>),
+    /// Lines of the audit trail; more may follow.
+    Audit(AuditPage),
 }
 
 /// Whether an operation was done now or before.

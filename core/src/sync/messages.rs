@@ -288,4 +288,7 @@ pub enum Refusal {
     /// The server was restored from a backup and issues nothing until it was given the newest status list.
     #[error("restored from a backup: waits for the newest status list (bhyt-server adopt)")]
     AwaitsStatus,
+    /// It would leave the server without an administrator.
+    #[error("the last administrator stays one")]
+    LastAdministrator,
 }

@@ -6,6 +6,8 @@ use bhyt_core::card_record::ReducedCode;
 use bhyt_core::sync::admin::CardRow;
 use clap::{Args, Subcommand};
 
+use super::args_operators::{AUDIT_HELP, AuditArgs, OperatorWhat};
+
 /// Which server, who asks, and what.
 #[derive(Clone, Debug, Args)]
 #[command(after_help = HELP)]
@@ -42,6 +44,12 @@ pub enum AdminWhat {
     /// Clinics' machines.
     #[command(subcommand)]
     Terminal(TerminalWhat),
+    /// Who commands the server.
+    #[command(subcommand)]
+    Operator(OperatorWhat),
+    /// Show the audit trail: who asked what, about whom, when, and what became of it.
+    #[command(after_help = AUDIT_HELP)]
+    Audit(AuditArgs),
     /// Counts and ages of the server.
     Status,
     /// Take a backup of everything that the running server stores; no key is in it.

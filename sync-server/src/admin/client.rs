@@ -62,7 +62,7 @@ impl AdminClient {
                         let line = Mutex::new(connected.into());
                         return Ok(Self { client, server, pin: *pin, key, entropy, line });
                     }
-                    Err(source) => error = AdminError::Unreachable(source),
+                    Err(source) => error = AdminError::of_line(source),
                 }
             }
         }
@@ -158,8 +158,8 @@ impl AdminClient {
             return Ok(exchange);
         }
         let connected = self.client.connect(self.server, self.pin, &self.key, &SETTINGS).await;
-        *line = connected.map_err(AdminError::Unreachable)?.into();
-        line.connection.open_exchange().await.map_err(AdminError::Unreachable)
+        *line = connected.map_err(AdminError::of_line)?.into();
+        line.connection.open_exchange().await.map_err(AdminError::of_line)
     }
 }
 
@@ -169,10 +169,10 @@ async fn converse(
     take: &mut impl FnMut(AdminReply) -> Result<(), AdminError>,
 ) -> Result<(), AdminError> {
     let frame = codec::encode(&Request::Admin(request.clone())).map_err(AdminError::Frame)?;
-    exchange.send(&frame).await.map_err(AdminError::Unreachable)?;
+    exchange.send(&frame).await.map_err(AdminError::of_line)?;
     loop {
         let frame = exchange.receive(FRAME_BYTES_MAX, ANSWER_WITHIN).await;
-        let frame = frame.map_err(AdminError::Unreachable)?.ok_or(AdminError::Unexpected)?;
+        let frame = frame.map_err(AdminError::of_line)?.ok_or(AdminError::Unexpected)?;
         match codec::decode(&frame).map_err(AdminError::Frame)? {
             Reply::Admin(reply) => take(reply)?,
             Reply::Done => return Ok(()),

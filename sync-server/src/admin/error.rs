@@ -9,7 +9,7 @@ use bhyt_core::sync::messages::Refusal;
 use bhyt_core::trust::TrustError;
 use bhyt_platform::entropy::EntropyError;
 use bhyt_platform::files::FileError;
-use bhyt_platform::quic::TransportError;
+use bhyt_platform::quic::{CloseCode, CloseReason, TransportError};
 
 use super::outcome;
 use crate::backup_file::BackupFault;
@@ -50,6 +50,9 @@ pub enum AdminError {
     /// The server cannot be reached, or the line broke and stayed broken.
     #[error("the server cannot be reached")]
     Unreachable(#[source] TransportError),
+    /// The server does not know this key any more.
+    #[error("this operator's key is retired")]
+    Retired,
     /// The server answered something else than it was asked.
     #[error("the server's answer is not understood")]
     Unexpected,
@@ -132,7 +135,15 @@ impl AdminError {
                 Exit::Unavailable
             }
             Self::Unexpected | Self::Frame(_) | Self::Refused(Refusal::Internal) => Exit::Internal,
-            Self::Refused(_) => Exit::Refused,
+            Self::Refused(_) | Self::Retired => Exit::Refused,
+        }
+    }
+
+    /// What became of the line.
+    pub(super) fn of_line(error: TransportError) -> Self {
+        match error.close_reason() {
+            Some(CloseReason::Peer(CloseCode::Retired)) => Self::Retired,
+            _ => Self::Unreachable(error),
         }
     }
 

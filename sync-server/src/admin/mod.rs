@@ -4,19 +4,23 @@
 //! operation id of its own, so one that has to be sent again is done once.
 
 mod args;
+mod args_operators;
+mod audit;
 mod backup;
 mod client;
 mod csv_rows;
 mod error;
 mod import;
 mod outcome;
-mod print;
+pub(crate) mod print;
 
 use bhyt_core::sync::admin::{AdminCommand, CardChange};
+use bhyt_core::sync::operators::OperatorChange;
 
 use crate::exit::{Exit, Failure};
 
 pub use args::{AdminArgs, AdminWhat, CardFieldArgs, CardWhat, DeviceWhat, MemberWhat, TerminalWhat};
+pub use args_operators::{AuditArgs, Moment, NewOperatorArgs, OperatorWhat};
 pub use error::AdminError;
 
 use client::AdminClient;
@@ -52,12 +56,21 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         AdminWhat::Terminal(TerminalWhat::Enrol { facility }) => AdminCommand::MakeTerminalToken(facility),
         AdminWhat::Terminal(TerminalWhat::List { facility }) => AdminCommand::ListTerminals(facility),
         AdminWhat::Terminal(TerminalWhat::Retire { terminal }) => AdminCommand::RetireTerminal(terminal),
+        AdminWhat::Operator(OperatorWhat::List) => AdminCommand::ListOperators,
+        AdminWhat::Operator(what) => {
+            let change = operator_change(what)?;
+            let operator = change.operator();
+            let replies = client.command(AdminCommand::ChangeOperators(change)).await?;
+            return output.operator(&replies, operator);
+        }
+        AdminWhat::Audit(args) => return audit::run(client, output, args).await,
         AdminWhat::Status => AdminCommand::ShowStatus,
     };
     let as_token = matches!(command, AdminCommand::MakeTerminalToken(_));
     let list = match &command {
         AdminCommand::ListTerminals(_) => Some(print::List::Terminals),
         AdminCommand::ListDevices(_) => Some(print::List::Devices),
+        AdminCommand::ListOperators => Some(print::List::Operators),
         _ => None,
     };
     let replies = client.command(command).await?;
@@ -78,6 +91,15 @@ fn card_command(what: CardWhat) -> Result<AdminCommand, AdminError> {
         CardWhat::Hold { number, .. } => change(number, CardChange::Hold),
         CardWhat::Release { number, .. } => change(number, CardChange::Release),
         CardWhat::Import { .. } => return Err(AdminError::Unexpected),
+    })
+}
+
+fn operator_change(what: OperatorWhat) -> Result<OperatorChange, AdminError> {
+    Ok(match what {
+        OperatorWhat::Add(args) => OperatorChange::Add(Box::new((*args).into())),
+        OperatorWhat::Roles { operator, roles } => OperatorChange::SetRoles { operator, roles },
+        OperatorWhat::Retire { operator } => OperatorChange::Retire(operator),
+        OperatorWhat::List => return Err(AdminError::Unexpected),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::sync::admin::{Applied, RowField, RowReason};
+use bhyt_core::sync::messages::Refusal;
 
 /// The column's name.
 pub(super) fn field_name(field: RowField) -> &'static str {
@@ -32,6 +33,23 @@ pub(super) fn reason_name(reason: RowReason) -> &'static str {
         RowReason::NotFound => "not_found",
         RowReason::Conflict => "conflict",
         RowReason::Internal => "internal",
+    }
+}
+
+/// Why nothing was done.
+pub(super) fn refusal_name(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::NotAuthorised => "not_authorised",
+        Refusal::BadCode => "bad_code",
+        Refusal::Malformed => "malformed",
+        Refusal::NotFound => "not_found",
+        Refusal::Conflict => "conflict",
+        Refusal::NoFreeBinding => "no_free_binding",
+        Refusal::Busy { .. } => "busy",
+        Refusal::Internal => "internal",
+        Refusal::OperationReused => "operation_reused",
+        Refusal::AwaitsStatus => "awaits_status",
+        Refusal::LastAdministrator => "last_administrator",
     }
 }
 

@@ -3,9 +3,11 @@
 use std::io::{self, Write as _};
 
 use bhyt_core::card_record::CardStanding;
+use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{
-    AdminReply, CardView, DeviceView, MemberView, RowOutcome, StatusView, TerminalView,
+    AdminReply, Applied, CardView, DeviceView, MemberView, RowOutcome, StatusView, TerminalView,
 };
+use bhyt_core::sync::operators::{OperatorLabel, OperatorView};
 use bhyt_core::time::UnixSeconds;
 use serde_json::{Value, json};
 
@@ -25,6 +27,7 @@ pub(super) struct Output {
 pub(super) enum List {
     Devices,
     Terminals,
+    Operators,
 }
 
 impl Output {
@@ -40,6 +43,14 @@ impl Output {
             None => value_of(replies.first().ok_or(AdminError::Unexpected)?, as_token)?,
         };
         self.print(&value)
+    }
+
+    /// Prints what became of a change of the table of operators.
+    pub(super) fn operator(&self, replies: &[AdminReply], operator: KeyId) -> Result<(), AdminError> {
+        match replies.first() {
+            Some(AdminReply::Applied(applied)) => self.print(&operator_change_value(*applied, operator)),
+            _ => Err(AdminError::Unexpected),
+        }
     }
 
     /// Prints what became of an import.
@@ -86,9 +97,11 @@ fn value_of(reply: &AdminReply, as_token: bool) -> Result<Value, AdminError> {
             true => json!({ "token": code, "expires": expires.0 }),
             false => json!({ "code": code, "expires": expires.0 }),
         },
-        AdminReply::Devices(_) | AdminReply::Terminals(_) | AdminReply::Backup(_) => {
-            return Err(AdminError::Unexpected);
-        }
+        AdminReply::Devices(_)
+        | AdminReply::Terminals(_)
+        | AdminReply::Backup(_)
+        | AdminReply::Operators(_)
+        | AdminReply::Audit(_) => return Err(AdminError::Unexpected),
         AdminReply::Status(view) => status_value(view),
     })
 }
@@ -157,12 +170,14 @@ fn list_value(replies: &[AdminReply], list: List) -> Value {
         match reply {
             AdminReply::Devices(views) => rows.extend(views.iter().map(device_value)),
             AdminReply::Terminals(views) => rows.extend(views.iter().map(terminal_value)),
+            AdminReply::Operators(views) => rows.extend(views.iter().map(operator_value)),
             _ => {}
         }
     }
     match list {
         List::Devices => json!({ "devices": rows }),
         List::Terminals => json!({ "terminals": rows }),
+        List::Operators => json!({ "operators": rows }),
     }
 }
 
@@ -179,6 +194,23 @@ fn terminal_value(view: &TerminalView) -> Value {
     })
 }
 
+/// An operator, for a list of them.
+pub(crate) fn operator_value(view: &OperatorView) -> Value {
+    let roles: Vec<&str> = view.roles.iter().map(|role| role.name()).collect();
+    json!({
+        "id": view.id.to_string(),
+        "label": view.label.as_ref().map(OperatorLabel::as_str),
+        "roles": roles,
+        "added": view.added.0,
+        "retired": seconds(view.retired),
+    })
+}
+
+/// What became of a change of an operator.
+pub(crate) fn operator_change_value(applied: Applied, operator: KeyId) -> Value {
+    json!({ "result": applied_name(applied), "id": operator.to_string() })
+}
+
 fn seconds(time: Option<UnixSeconds>) -> Option<u64> {
     time.map(|time| time.0)
 }
@@ -187,20 +219,38 @@ fn given(text: &str) -> Option<&str> {
     (!text.is_empty()).then_some(text)
 }
 
-/// One line a value, lists indented.
-fn to_text(value: &Value) -> String {
+/// One line a value; a list of things is a table.
+pub(crate) fn to_text(value: &Value) -> String {
     let mut text = String::new();
     let Value::Object(fields) = value else { return format!("{value}\n") };
     for (name, value) in fields {
-        match value {
-            Value::Array(rows) => {
+        match (value, COLUMNS.iter().find(|(list, _)| list == name)) {
+            (Value::Array(rows), Some((_, columns))) => text.push_str(&table(name, rows, columns)),
+            (Value::Array(rows), None) => {
                 text.push_str(&format!("{name}: {}\n", rows.len()));
                 for row in rows {
                     text.push_str(&format!("  {}\n", line_of(name, row)));
                 }
             }
-            value => text.push_str(&format!("{name}: {}\n", line_of(name, value))),
+            (value, _) => text.push_str(&format!("{name}: {}\n", line_of(name, value))),
         }
+    }
+    text
+}
+
+/// How many there are; then their fields in these columns, each as wide as what is in it.
+fn table(name: &str, rows: &[Value], columns: &[&str]) -> String {
+    let mut lines = vec![columns.iter().map(|column| (*column).to_owned()).collect::<Vec<_>>()];
+    let cell = |row: &Value, column: &&str| line_of(column, row.get(column).unwrap_or(&Value::Null));
+    lines.extend(rows.iter().map(|row| columns.iter().map(|column| cell(row, column)).collect()));
+    let width = |at: usize| {
+        lines.iter().filter_map(|line| line.get(at)).map(|cell| cell.chars().count()).max().unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns.len()).map(width).collect();
+    let mut text = format!("{name}: {}\n", rows.len());
+    for line in if rows.is_empty() { &[] } else { lines.as_slice() } {
+        let cells: Vec<_> = line.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}")).collect();
+        text.push_str(&format!("  {}\n", cells.join("  ").trim_end()));
     }
     text
 }
@@ -216,12 +266,22 @@ fn line_of(name: &str, value: &Value) -> String {
             let parts = fields.iter().map(|(name, value)| format!("{name} {}", line_of(name, value)));
             parts.collect::<Vec<_>>().join(", ")
         }
+        Value::Array(items) if items.is_empty() => "-".to_owned(),
+        Value::Array(items) => items.iter().map(|item| line_of("", item)).collect::<Vec<_>>().join("+"),
         other => other.to_string(),
     }
 }
 
+/// Lists that are tables, with their columns.
+const COLUMNS: [(&str, &[&str]); 3] = [
+    ("devices", &["id", "activated", "retired"]),
+    ("terminals", &["id", "facility", "enrolled", "retired"]),
+    ("operators", &["id", "label", "roles", "added", "retired"]),
+];
+
 /// Seconds since 1970 in JSON, dates for a person.
-const TIMES: [&str; 9] = [
+const TIMES: [&str; 10] = [
+    "added",
     "began",
     "ended",
     "expires",
@@ -232,3 +292,25 @@ const TIMES: [&str; 9] = [
     "trust_expires",
     "status_time",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_a_table_for_a_person() {
+        let operators = [
+            json!({ "id": "0011", "label": "quay-1", "roles": ["registrar", "auditor"], "added": 0, "retired": null }),
+            json!({ "id": "2233", "label": null, "roles": [], "added": 0, "retired": 86_400 }),
+        ];
+        let expected = "\
+operators: 2
+  id    label   roles              added             retired
+  0011  quay-1  registrar+auditor  01/01/1970 07:00  -
+  2233  -       -                  01/01/1970 07:00  02/01/1970 07:00
+";
+        assert_eq!(to_text(&json!({ "operators": operators })), expected);
+        assert_eq!(to_text(&json!({ "terminals": [] })), "terminals: 0\n");
+        assert_eq!(to_text(&json!({ "cards": ["a"], "devices": 1 })), "cards: 1\n  a\ndevices: 1\n");
+    }
+}

@@ -16,7 +16,8 @@ use super::codes::use_code;
 use super::docs::{Found, OpenMember, holder_key, write};
 use super::fault::{ServiceFault, Stop};
 use super::rows::Alias;
-use super::values::{CodePurposeV1, DeviceV2, HeldMemberV2};
+use super::values::{DeviceV2, HeldMemberV2};
+use super::values_operators::CodePurposeV1;
 use super::{ATTEMPTS_MAX, Draft, Service};
 use crate::store::{DocKey, DocKind, Expected, Outcome, Store};
 

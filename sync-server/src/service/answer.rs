@@ -5,20 +5,15 @@ use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bhyt_core::keys::{KeyId, PublicKey};
+use bhyt_core::keys::PublicKey;
 use bhyt_core::limits::FRAME_BYTES_MAX;
-use bhyt_core::sync::admin::{
-    AdminCommand, AdminReply, AdminRequest, Applied, RowFault, RowOutcome, StatusView,
-};
 use bhyt_core::sync::messages::{Refusal, Reply, Request};
 
 use super::Service;
 use super::authorise::{Permit, authorise};
 use super::fault::Stop;
 use super::hub::{News, Seat};
-use super::operations::Operation;
 use super::principal::Principal;
-use super::values::CodePurposeV1;
 use crate::exit::chain;
 use crate::store::Store;
 
@@ -131,8 +126,15 @@ impl<S: Store> Service<S> {
         request: &Request,
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
-        let permit = authorise(principal, request)?;
-        self.check_issuing(&permit)?;
+        if let Principal::Operator(..) = principal {
+            self.denials.check(seat.peer(), self.clock.now())?;
+        }
+        let Ok(permit) = authorise(principal, request) else {
+            return Err(self.deny(seat.peer(), principal, request).await);
+        };
+        if !matches!(permit, Permit::Command(..)) {
+            self.check_issuing()?;
+        }
         match permit {
             Permit::Activate(activate) => {
                 let member = self.activate(seat.peer(), &activate).await?;
@@ -146,82 +148,6 @@ impl<S: Store> Service<S> {
             Permit::Terminal(_, _, sync) => self.sync_terminal(seat, sync, sink).await,
             Permit::Command(id, request) => self.command(id, request, sink).await,
         }
-    }
-
-    async fn command(
-        self: &Arc<Self>,
-        operator: KeyId,
-        request: &AdminRequest,
-        sink: &mut impl ReplySink,
-    ) -> Result<(), Stop> {
-        let operation = Operation::new(&self.vault, operator, request, self.clock.now())?;
-        if let AdminCommand::ListTerminals(facility) = &request.command {
-            return self.list_terminals(facility.as_deref(), sink).await;
-        }
-        if request.command == AdminCommand::Backup {
-            return self.send_backup(&operation, sink).await;
-        }
-        let reply = self.carry_out(&operation, &request.command).await?;
-        sink.send(Reply::Admin(reply)).await
-    }
-
-    async fn carry_out(
-        self: &Arc<Self>,
-        operation: &Operation,
-        command: &AdminCommand,
-    ) -> Result<AdminReply, Stop> {
-        Ok(match command {
-            AdminCommand::ImportMembers(rows) => {
-                AdminReply::Rows(self.import_members(operation, rows).await?)
-            }
-            AdminCommand::ImportCards(rows) => {
-                AdminReply::Rows(self.import_cards(*operation, rows.clone()).await?)
-            }
-            AdminCommand::ShowMember(alias) => AdminReply::Member(self.show_member(operation, alias).await?),
-            AdminCommand::ShowCard(number) => AdminReply::Card(self.show_card(operation, number).await?),
-            AdminCommand::IssueCard(row) => of_row(self.issue_card(operation, row).await?),
-            AdminCommand::ChangeCard { number, change } => {
-                AdminReply::Applied(self.change_card(operation, number, *change).await?)
-            }
-            AdminCommand::ReplaceCard { number, row } => {
-                of_row(self.replace_card(operation, number, row).await?)
-            }
-            AdminCommand::MakeDeviceCode(alias) => {
-                let member = self.demand_member(alias).await?;
-                let purpose = CodePurposeV1::Device(member.id);
-                self.make_code(operation, purpose).await?
-            }
-            AdminCommand::ListDevices(alias) => {
-                AdminReply::Devices(self.list_devices(operation, alias).await?)
-            }
-            AdminCommand::RetireDevice(id) => AdminReply::Applied(self.retire_device(operation, id).await?),
-            AdminCommand::MakeTerminalToken(facility) => {
-                self.make_terminal_token(operation, facility).await?
-            }
-            AdminCommand::RetireTerminal(id) => {
-                AdminReply::Applied(self.retire_terminal(operation, id).await?)
-            }
-            AdminCommand::ShowStatus => AdminReply::Status(self.show_status().await?),
-            // Answered piece by piece, by the caller.
-            AdminCommand::ListTerminals(_) | AdminCommand::Backup => return Err(Refusal::Malformed.into()),
-        })
-    }
-
-    async fn show_status(&self) -> Result<StatusView, Stop> {
-        let totals = self.totals().await?;
-        let trust = self.trust.current();
-        let status = self.publisher.current();
-        Ok(StatusView {
-            members: totals.members,
-            cards: totals.cards,
-            connections: self.hub.connections(),
-            trust_version: trust.claims().version,
-            trust_expires: trust.claims().expires,
-            status_version: (status.version.epoch, status.version.number),
-            status_time: status.time,
-            status_entries: status.entries,
-            uptime_seconds: self.clock.now().since(self.started),
-        })
     }
 }
 
@@ -237,14 +163,6 @@ fn told(stop: &Stop) -> Result<Refusal, Stop> {
             Ok(Refusal::Internal)
         }
         Stop::PeerGone => Err(Stop::PeerGone),
-    }
-}
-
-/// A faulty field is told as an import tells it.
-fn of_row(outcome: Result<Applied, RowFault>) -> AdminReply {
-    match outcome {
-        Ok(applied) => AdminReply::Applied(applied),
-        Err(fault) => AdminReply::Rows(vec![RowOutcome::Failed(fault)]),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Failed attempts at one-time codes, counted in memory by key and by address. Whoever fails too often waits; a restart
-//! forgets, which gives a guesser of 60-bit codes nothing.
+//! Failed attempts at one-time codes, and commands that an operator may not give, counted in memory by key and by
+//! address. Whoever fails too often waits; a restart forgets, which gives a guesser of 60-bit codes nothing.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -12,9 +12,11 @@ use bhyt_core::time::UnixSeconds;
 use super::answer::Peer;
 
 /// Failures within the last minutes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Attempts {
     failures: Mutex<HashMap<Source, Failures>>,
+    per_key_max: u32,
+    per_address_max: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,10 +32,24 @@ struct Failures {
 }
 
 impl Attempts {
+    /// Those of one-time codes.
+    pub(crate) fn at_codes() -> Self {
+        Self {
+            failures: Mutex::default(),
+            per_key_max: CODES_PER_KEY_MAX,
+            per_address_max: CODES_PER_ADDRESS_MAX,
+        }
+    }
+
+    /// Those of operators at what is not theirs. They are known by their keys, wherever they are.
+    pub(crate) fn at_commands() -> Self {
+        Self { failures: Mutex::default(), per_key_max: DENIALS_PER_KEY_MAX, per_address_max: u32::MAX }
+    }
+
     /// Refuses whoever has failed too often.
     pub(crate) fn check(&self, peer: &Peer, now: UnixSeconds) -> Result<(), Refusal> {
         let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        for (source, limit) in sources(peer) {
+        for (source, limit) in self.sources(peer) {
             let Some(failures) = failures.get(&source) else {
                 continue;
             };
@@ -55,7 +71,7 @@ impl Attempts {
         if failures.len() >= SOURCES_MAX {
             failures.clear();
         }
-        for (source, _) in sources(peer) {
+        for (source, _) in self.sources(peer) {
             let failures = failures.entry(source).or_insert(Failures { since: now, count: 0 });
             if now.since(failures.since) >= WINDOW_SECONDS {
                 *failures = Failures { since: now, count: 0 };
@@ -63,18 +79,23 @@ impl Attempts {
             failures.count = failures.count.saturating_add(1);
         }
     }
-}
 
-fn sources(peer: &Peer) -> [(Source, u32); 2] {
-    [(Source::Key(peer.key.key_id()), PER_KEY_MAX), (Source::Address(peer.address), PER_ADDRESS_MAX)]
+    fn sources(&self, peer: &Peer) -> [(Source, u32); 2] {
+        [
+            (Source::Key(peer.key.key_id()), self.per_key_max),
+            (Source::Address(peer.address), self.per_address_max),
+        ]
+    }
 }
 
 /// Failures are forgotten after ten minutes.
 const WINDOW_SECONDS: u64 = 600;
 /// A person mistypes a few times.
-const PER_KEY_MAX: u32 = 8;
+const CODES_PER_KEY_MAX: u32 = 8;
 /// Thousands of phones share an address; a guesser makes new keys behind one.
-const PER_ADDRESS_MAX: u32 = 256;
+const CODES_PER_ADDRESS_MAX: u32 = 256;
+/// Each leaves a line in the audit trail: 32 in ten minutes tell all there is to tell.
+const DENIALS_PER_KEY_MAX: u32 = 32;
 /// Sources remembered.
 const SOURCES_MAX: usize = 65_536;
 
@@ -85,13 +106,13 @@ mod tests {
 
     #[test]
     fn who_fails_too_often_waits_and_others_do_not() {
-        let attempts = Attempts::default();
+        let attempts = Attempts::at_codes();
         let peer = |seed| Peer {
             key: SecretKey::from_seed(&[seed; 32]).public_key(),
             address: IpAddr::from([127, 0, 0, seed]),
         };
         let now = UnixSeconds(1_000);
-        for _ in 0..PER_KEY_MAX {
+        for _ in 0..CODES_PER_KEY_MAX {
             assert_eq!(attempts.check(&peer(1), now), Ok(()));
             attempts.fail(&peer(1), now);
         }

@@ -3,9 +3,11 @@
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest};
 use bhyt_core::sync::messages::{Activate, Enrol, Refusal, Request, SyncTerminal, SyncWallet};
+use bhyt_core::sync::operators::OperatorRole;
 
 use super::principal::Principal;
-use super::values::{DeviceV2, OperatorRole, OperatorV1, TerminalV1};
+use super::values::{DeviceV2, TerminalV1};
+use super::values_operators::OperatorV2;
 
 /// A request that its asker may make, with who asks. Only [`authorise`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +64,8 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
     }
 }
 
-fn may_command(operator: &OperatorV1, command: &AdminCommand) -> bool {
-    use OperatorRole::{Auditor, Enroller, Registrar};
+fn may_command(operator: &OperatorV2, command: &AdminCommand) -> bool {
+    use OperatorRole::{Administrator, Auditor, Enroller, Registrar};
     let permitted: &[OperatorRole] = match command {
         AdminCommand::ImportMembers(_)
         | AdminCommand::ImportCards(_)
@@ -74,10 +76,13 @@ fn may_command(operator: &OperatorV1, command: &AdminCommand) -> bool {
         | AdminCommand::RetireDevice(_)
         | AdminCommand::MakeTerminalToken(_)
         | AdminCommand::RetireTerminal(_) => &[Enroller],
-        AdminCommand::Backup => &[Registrar],
         AdminCommand::ShowMember(_) | AdminCommand::ShowCard(_) => &[Registrar, Auditor],
         AdminCommand::ListDevices(_) | AdminCommand::ListTerminals(_) => &[Enroller, Auditor],
+        AdminCommand::Backup | AdminCommand::ChangeOperators(_) => &[Administrator],
+        // Whoever reads the trail has to know whose keys it names.
+        AdminCommand::ListOperators => &[Administrator, Auditor],
+        AdminCommand::ShowAudit(_) => &[Auditor],
         AdminCommand::ShowStatus => &OperatorRole::ALL,
     };
-    permitted.iter().any(|role| operator.roles.contains(role))
+    permitted.iter().any(|role| operator.may(*role))
 }

@@ -2,15 +2,15 @@
 //! server goes on. Nothing in it is open: people are sealed as they are in the store, and no key goes along.
 
 use bhyt_core::sync::admin::AdminReply;
+use bhyt_core::sync::audit::{AuditAction, AuditSubject};
 use bhyt_core::sync::messages::{Refusal, Reply};
 
 use super::Service;
 use super::answer::ReplySink;
 use super::fault::Stop;
 use super::operations::Operation;
-use super::values::AuditAction;
 use crate::backup_file::BackupMaker;
-use crate::store::{Commit, Store, StoreFault};
+use crate::store::{Store, StoreFault};
 
 impl<S: Store> Service<S> {
     /// Sends a backup frame by frame, as fast as it is taken.
@@ -26,8 +26,7 @@ impl<S: Store> Service<S> {
             }
             Err(fault) => return Err(fault.into()),
         };
-        let line = self.audit(operation, AuditAction::Backup, None, 0)?;
-        let _ = self.store.commit(Commit { docs: vec![line], ..Commit::default() }).await?;
+        self.note_done(operation, AuditAction::Backup, AuditSubject::Nothing).await?;
         let (mut maker, start) = BackupMaker::begin(self.vault.backup_key(), self.clock.now());
         sink.send(piece(start)).await?;
         for bundle in self.trust.all() {

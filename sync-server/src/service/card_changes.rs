@@ -4,12 +4,14 @@
 use bhyt_core::card_record::{CardRecord, CardStanding};
 use bhyt_core::record::{Content, PageSeed, Record, RecordKind};
 use bhyt_core::sync::admin::{Applied, CardChange, CardRow, RowFault, RowField, RowReason};
+use bhyt_core::sync::audit::AuditAction;
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::time::UnixSeconds;
 use bhyt_platform::entropy::make_bytes;
 
 use super::card_terms::CardTerms;
 use super::cards::{MEMBER_CARDS_MAX, alias_card, card_body, lost_races};
+use super::commands::action_of_change;
 use super::docs::{Found, OpenCard};
 use super::fault::{ServiceFault, Stop};
 use super::feed::FeedTail;
@@ -17,7 +19,7 @@ use super::operations::Operation;
 use super::rows::{CardFields, fault, parse_card_number};
 use super::slots::SlotLease;
 use super::status_changes::{StatusDraft, set_of};
-use super::values::{AliasV1, AuditAction, OperationAnswerV1};
+use super::values::{AliasV1, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Counting, Draft, Service};
 use crate::store::{Commit, Expected, Outcome, Store};
 
@@ -46,7 +48,7 @@ impl<S: Store> Service<S> {
                 docs: vec![
                     card.write(&member.key, &*self.entropy)?,
                     operation.remember(OperationAnswerV1::Applied)?,
-                    self.audit(operation, action_of(change), Some(member.id), 0)?,
+                    self.audit(operation, action_of_change(change), card.subject(), 0)?,
                 ],
                 announce: vec![member.id],
             };
@@ -134,7 +136,7 @@ impl<S: Store> Service<S> {
                 member.write(&*self.entropy)?,
                 self.card_alias(&successor, expected)?,
                 operation.remember(OperationAnswerV1::Applied)?,
-                self.audit(operation, AuditAction::ReplaceCard, Some(member.id), 0)?,
+                self.audit(operation, AuditAction::ReplaceCard, card.subject(), 0)?,
             ],
             announce: vec![member.id],
         };
@@ -198,15 +200,6 @@ fn next_standing(now: CardStanding, change: CardChange) -> Result<Option<CardSta
         }
     };
     Ok((next != now).then_some(next))
-}
-
-fn action_of(change: CardChange) -> AuditAction {
-    match change {
-        CardChange::Withdraw => AuditAction::WithdrawCard,
-        CardChange::Reduce(_) => AuditAction::ReduceCard,
-        CardChange::Hold => AuditAction::HoldCard,
-        CardChange::Release => AuditAction::ReleaseCard,
-    }
 }
 
 #[cfg(test)]

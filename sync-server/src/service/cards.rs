@@ -10,6 +10,7 @@ use bhyt_core::ids::{CardNumber, MemberId, StatusIndex};
 use bhyt_core::limits::IMPORT_ROWS_MAX;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind};
 use bhyt_core::sync::admin::{Applied, CardRow, CardView, RowFault, RowField, RowOutcome, RowReason};
+use bhyt_core::sync::audit::AuditAction;
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::time::Day;
 use bhyt_core::trust::KeyUse;
@@ -23,7 +24,7 @@ use super::members::alias_member;
 use super::operations::Operation;
 use super::rows::{Alias, CardFields, fault, parse_card_number};
 use super::slots::SlotLease;
-use super::values::{AliasV1, AuditAction, CardDetailsV2, CardFactsV1, OperationAnswerV1};
+use super::values::{AliasV1, CardDetailsV2, CardFactsV1, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Counting, Draft, Service};
 use crate::exit::chain;
 use crate::store::{Commit, DocWrite, Expected, Outcome, Store};
@@ -92,7 +93,7 @@ impl<S: Store> Service<S> {
     pub(crate) async fn show_card(&self, operation: &Operation, number: &str) -> Result<CardView, Stop> {
         let number = parse_card_number(number).ok_or(Refusal::Malformed)?;
         let (member, card) = self.find_card(&number).await?.ok_or(Refusal::NotFound)?;
-        self.audit_reading(operation, AuditAction::ShowCard, member.id).await?;
+        self.note_done(operation, AuditAction::ShowCard, card.subject()).await?;
         let CardDetailsV2 { facts, standing, bindings, successor, .. } = &card.details;
         let bindings = bindings.iter().map(|binding| {
             let number = binding.number.value();
@@ -221,7 +222,7 @@ impl<S: Store> Service<S> {
             card.write(&member.key, &*self.entropy)?,
             member.write(&*self.entropy)?,
             self.card_alias(&card, expected)?,
-            self.audit(operation, AuditAction::IssueCard, Some(member.id), 0)?,
+            self.audit(operation, AuditAction::IssueCard, card.subject(), 0)?,
         ];
         if let Some((mut before, _)) = before {
             before.details.successor = Some(card.details.facts.number.clone());

@@ -2,13 +2,18 @@
 //! index only; derived from the operation that asked, so that an answer that was lost can be given again.
 
 use bhyt_core::sync::admin::AdminReply;
+use bhyt_core::sync::audit::{AuditAction, AuditOutcome, AuditSubject};
+use bhyt_core::sync::operators::OperatorRole;
 use bhyt_core::time::UnixSeconds;
 
+use super::audit::line;
 use super::cards::lost_races;
 use super::docs::{Found, write};
 use super::fault::{ServiceFault, Stop};
 use super::operations::Operation;
-use super::values::{AuditAction, CodePurposeV1, OneTimeCodeV1, OperationAnswerV1};
+use super::operators;
+use super::values::OperationAnswerV1;
+use super::values_operators::{CodePurposeV1, OneTimeCodeV2};
 use super::vault::Vault;
 use super::{ATTEMPTS_MAX, Draft, Service};
 use crate::store::{Commit, DocKey, DocWrite, Expected, Outcome, Store};
@@ -58,26 +63,33 @@ impl<S: Store> Service<S> {
     ) -> Result<AdminReply, Stop> {
         let code = Code::derive(&self.vault, operation);
         let reply = |expires| AdminReply::OneTimeCode { code: code.display(), expires };
+        let (action, subject) = match &purpose {
+            CodePurposeV1::Device(member) => {
+                (AuditAction::MakeDeviceCode, AuditSubject::Member((*member).into()))
+            }
+            CodePurposeV1::Terminal(_) => (AuditAction::MakeTerminalToken, AuditSubject::Nothing),
+        };
         for _ in 0..ATTEMPTS_MAX {
             if let Some(answer) = self.done_before(operation).await? {
-                return match answer {
-                    OperationAnswerV1::Code { expires } => Ok(reply(expires)),
-                    OperationAnswerV1::Applied => {
-                        Err(ServiceFault::Inconsistent { what: "operation" }.into())
-                    }
+                let OperationAnswerV1::Code { expires } = answer else {
+                    return Err(ServiceFault::Inconsistent { what: "operation" }.into());
                 };
+                self.note(&line(operation, action, subject, AuditOutcome::Unchanged, 0)).await?;
+                return Ok(reply(expires));
             }
             let expires = operation.now.plus(self.settings.code_lifetime.as_secs());
-            let (action, member) = match &purpose {
-                CodePurposeV1::Device(member) => (AuditAction::MakeDeviceCode, Some(*member)),
-                CodePurposeV1::Terminal(_) => (AuditAction::MakeTerminalToken, None),
+            let value = OneTimeCodeV2 {
+                made_by: Some(operation.operator),
+                purpose: purpose.clone(),
+                expires,
+                used_by: None,
+                misused: 0,
             };
-            let value = OneTimeCodeV1 { purpose: purpose.clone(), expires, used_by: None, misused: 0 };
             let commit = Commit {
                 docs: vec![
                     write("one-time code", code.key(&self.vault), Expected::Absent, &value)?,
                     operation.remember(OperationAnswerV1::Code { expires })?,
-                    self.audit(operation, action, member, 0)?,
+                    self.audit(operation, action, subject, 0)?,
                 ],
                 ..Commit::default()
             };
@@ -89,33 +101,44 @@ impl<S: Store> Service<S> {
         Err(lost_races().into())
     }
 
-    /// Looks a code up; `None` for what is no code, and for one that is over or was misused too often. A code that was
-    /// used is found, for the one who used it.
+    /// Looks a code up; `None` for what is no code, and for one that is over, was misused too often, or whose maker may
+    /// make none any more. A code that was used is found, for the one who used it.
     pub(crate) async fn find_code(
         &self,
         text: &str,
         now: UnixSeconds,
-    ) -> Result<Option<(DocKey, Found<OneTimeCodeV1>)>, ServiceFault> {
+    ) -> Result<Option<(DocKey, Found<OneTimeCodeV2>)>, ServiceFault> {
         let Some(code) = Code::parse(text) else {
             return Ok(None);
         };
         let key = code.key(&self.vault);
-        let found: Option<Found<OneTimeCodeV1>> = self.doc("one-time code", &key).await?;
-        let good = |found: &Found<OneTimeCodeV1>| {
-            let code = &found.value;
-            let fresh = now < code.expires || code.used_by.is_some();
-            fresh && code.misused < MISUSES_MAX
+        let found: Option<Found<OneTimeCodeV2>> = self.doc("one-time code", &key).await?;
+        let Some(found) = found else {
+            return Ok(None);
         };
-        Ok(found.filter(good).map(|found| (key, found)))
+        let good = found.value.used_by.is_some() || self.is_good(&found.value, now).await?;
+        Ok((good && found.value.misused < MISUSES_MAX).then_some((key, found)))
+    }
+
+    async fn is_good(&self, code: &OneTimeCodeV2, now: UnixSeconds) -> Result<bool, ServiceFault> {
+        let made_well = match code.made_by {
+            // Made before codes told whose they are; none of these is older than its life.
+            None => true,
+            Some(maker) => {
+                let maker = operators::find(&self.store, maker).await?;
+                maker.is_some_and(|maker| maker.value.may(OperatorRole::Enroller))
+            }
+        };
+        Ok(made_well && now < code.expires)
     }
 
     /// Counts that a code was tried for something else than it is good for. A lost race counts one less.
     pub(crate) async fn count_misuse(
         &self,
         key: DocKey,
-        code: Found<OneTimeCodeV1>,
+        code: Found<OneTimeCodeV2>,
     ) -> Result<(), ServiceFault> {
-        let value = OneTimeCodeV1 { misused: code.value.misused.saturating_add(1), ..code.value };
+        let value = OneTimeCodeV2 { misused: code.value.misused.saturating_add(1), ..code.value };
         let expected = Expected::Revision(code.revision);
         let commit =
             Commit { docs: vec![write("one-time code", key, expected, &value)?], ..Commit::default() };
@@ -127,10 +150,10 @@ impl<S: Store> Service<S> {
 /// The write by which a key uses a code.
 pub(crate) fn use_code(
     key: DocKey,
-    code: &Found<OneTimeCodeV1>,
+    code: &Found<OneTimeCodeV2>,
     by: bhyt_core::keys::PublicKey,
 ) -> Result<DocWrite, ServiceFault> {
-    let value = OneTimeCodeV1 { used_by: Some(by), ..code.value.clone() };
+    let value = OneTimeCodeV2 { used_by: Some(by), ..code.value.clone() };
     write("one-time code", key, Expected::Revision(code.revision), &value)
 }
 

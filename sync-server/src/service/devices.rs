@@ -3,6 +3,7 @@
 
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{Applied, DeviceView};
+use bhyt_core::sync::audit::{AuditAction, AuditSubject};
 use bhyt_core::sync::messages::Refusal;
 
 use super::bindings::retire;
@@ -10,7 +11,7 @@ use super::cards::lost_races;
 use super::docs::{Found, holder_key, write};
 use super::fault::{ServiceFault, Stop};
 use super::operations::Operation;
-use super::values::{AuditAction, DeviceV2, OperationAnswerV1};
+use super::values::{DeviceV2, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Draft, Service};
 use crate::store::{COMMIT_KEYS_MAX, DocKind, Expected, Outcome, Store};
 
@@ -22,7 +23,7 @@ impl<S: Store> Service<S> {
         alias: &str,
     ) -> Result<Vec<DeviceView>, Stop> {
         let member = self.demand_member(alias).await?;
-        self.audit_reading(operation, AuditAction::ListDevices, member.id).await?;
+        self.note_done(operation, AuditAction::ListDevices, member.subject()).await?;
         let mut views = Vec::with_capacity(member.details.devices.len());
         for id in &member.details.devices {
             let key = holder_key(DocKind::Device, *id);
@@ -59,8 +60,9 @@ impl<S: Store> Service<S> {
                 let docs = &mut draft.commit.docs;
                 docs.push(write("device", key, expected, &device)?);
                 docs.push(operation.remember(OperationAnswerV1::Applied)?);
-                let member = device.members.first().map(|held| held.member);
-                docs.push(self.audit(operation, AuditAction::RetireDevice, member, 0)?);
+                let member = device.members.first().map(|held| held.member.into());
+                let subject = AuditSubject::Device { device: id, member };
+                docs.push(self.audit(operation, AuditAction::RetireDevice, subject, 0)?);
             }
             let applied = self.commit(draft).await? == Outcome::Applied;
             if applied && whole {

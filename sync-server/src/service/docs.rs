@@ -5,6 +5,7 @@ use bhyt_core::codec::{self, Schema};
 use bhyt_core::ids::{MemberId, StatusIndex};
 use bhyt_core::keys::KeyId;
 use bhyt_core::seal::SealKey;
+use bhyt_core::sync::audit::AuditSubject;
 use bhyt_platform::entropy::{Entropy, make_bytes};
 
 use super::Service;
@@ -29,6 +30,11 @@ pub(crate) struct OpenMember {
 }
 
 impl OpenMember {
+    /// How the audit trail names the member.
+    pub(crate) fn subject(&self) -> AuditSubject {
+        AuditSubject::Member(self.id.into())
+    }
+
     /// The write that stores the details as they are now.
     pub(crate) fn write(&self, entropy: &dyn Entropy) -> Result<DocWrite, ServiceFault> {
         let body = encode("member's details", &self.details)?;
@@ -48,6 +54,11 @@ pub(crate) struct OpenCard {
 }
 
 impl OpenCard {
+    /// How the audit trail names the card.
+    pub(crate) fn subject(&self) -> AuditSubject {
+        AuditSubject::Card { member: self.member.into(), index: self.index }
+    }
+
     /// The write that stores the card as it is now. `key` is its member's.
     pub(crate) fn write(&self, key: &SealKey, entropy: &dyn Entropy) -> Result<DocWrite, ServiceFault> {
         let body = encode("card's details", &self.details)?;

@@ -7,6 +7,7 @@ use std::collections::btree_map::Entry;
 use bhyt_core::ids::{MemberId, Sex};
 use bhyt_core::limits::IMPORT_ROWS_MAX;
 use bhyt_core::sync::admin::{MemberRow, RowField, RowOutcome, RowReason};
+use bhyt_core::sync::audit::{AuditAction, AuditSubject};
 use bhyt_core::sync::messages::Refusal;
 use bhyt_platform::entropy::make_bytes;
 
@@ -15,7 +16,7 @@ use super::fault::{ServiceFault, Stop};
 use super::members::alias_member;
 use super::operations::Operation;
 use super::rows::{MemberFields, demanded, fault};
-use super::values::{AliasV1, AuditAction, MemberDetailsV1};
+use super::values::{AliasV1, MemberDetailsV1};
 use super::{ATTEMPTS_MAX, Counting, Draft, Service};
 use crate::store::{COMMIT_KEYS_MAX, Commit, DocKey, DocWrite, Expected, Outcome, Store};
 
@@ -72,7 +73,8 @@ impl<S: Store> Service<S> {
                     break;
                 }
             }
-            if self.commit_rows(operation, &staged, judged.len()).await? == Outcome::Applied {
+            let stored = judged.iter().filter(|outcome| **outcome == RowOutcome::Stored).count();
+            if self.commit_rows(operation, &staged, stored).await? == Outcome::Applied {
                 outcomes.extend(judged);
                 continue;
             }
@@ -103,7 +105,7 @@ impl<S: Store> Service<S> {
             }
         }
         let rows = u32::try_from(rows).unwrap_or(u32::MAX);
-        docs.push(self.audit(operation, AuditAction::ImportMembers, None, rows)?);
+        docs.push(self.audit(operation, AuditAction::ImportMembers, AuditSubject::Nothing, rows)?);
         let commit = Commit { docs, ..Commit::default() };
         let members = staged.added();
         if members == 0 {

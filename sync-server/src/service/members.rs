@@ -2,15 +2,16 @@
 
 use bhyt_core::ids::{MemberId, Sex};
 use bhyt_core::sync::admin::{MemberRow, MemberView};
+use bhyt_core::sync::audit::{AuditAction, ShortMember};
 use bhyt_core::sync::messages::Refusal;
 
+use super::Service;
 use super::docs::{Found, OpenMember, decode, holder_key};
 use super::fault::{ServiceFault, Stop};
 use super::operations::Operation;
 use super::rows::Alias;
-use super::values::{AliasV1, AuditAction, DeviceV2, MemberDetailsV1};
-use super::{Draft, Service};
-use crate::store::{Commit, DocKey, DocKind, Store};
+use super::values::{AliasV1, DeviceV2, MemberDetailsV1};
+use crate::store::{DocKey, DocKind, Store};
 
 impl<S: Store> Service<S> {
     /// The member of this alias; `None` when nobody goes by it.
@@ -26,8 +27,11 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// The member named by an operator's text.
+    /// The member named by an operator's text: an alias, or the short id of the audit trail if it is one member's alone.
     pub(crate) async fn demand_member(&self, text: &str) -> Result<OpenMember, Stop> {
+        if let Some(short) = ShortMember::from_hex(text.trim()) {
+            return self.demand_short(short).await;
+        }
         let alias = Alias::parse(text).ok_or(Refusal::Malformed)?;
         let member = self.find_member(&alias).await?;
         Ok(member.ok_or(Refusal::NotFound)?)
@@ -36,7 +40,7 @@ impl<S: Store> Service<S> {
     /// A member as an operator sees it. That it was looked at is audited.
     pub(crate) async fn show_member(&self, operation: &Operation, alias: &str) -> Result<MemberView, Stop> {
         let member = self.demand_member(alias).await?;
-        self.audit_reading(operation, AuditAction::ShowMember, member.id).await?;
+        self.note_done(operation, AuditAction::ShowMember, member.subject()).await?;
         let head = self.store.head(member.id).await?;
         let mut cards = Vec::with_capacity(member.details.cards.len());
         for card in self.open_cards(&member).await?.iter().rev() {
@@ -57,19 +61,16 @@ impl<S: Store> Service<S> {
         })
     }
 
-    /// Notes that an operator has read what is kept of a member.
-    pub(crate) async fn audit_reading(
-        &self,
-        operation: &Operation,
-        action: AuditAction,
-        member: MemberId,
-    ) -> Result<(), ServiceFault> {
-        let commit =
-            Commit { docs: vec![self.audit(operation, action, Some(member), 0)?], ..Commit::default() };
-        let draft = Draft { commit, ..Draft::default() };
-        // The line's name is random, so there is nobody to lose to.
-        let _ = self.commit(draft).await?;
-        Ok(())
+    async fn demand_short(&self, short: ShortMember) -> Result<OpenMember, Stop> {
+        // Every id that begins so is greater than the four bytes alone.
+        let found = self.store.doc_scan(DocKind::Member, Some(short.0.to_vec()), 2).await?;
+        let mut ids = found.into_iter().map(|(key, _)| key.id).filter(|id| id.starts_with(&short.0));
+        let id = ids.next().ok_or(Refusal::NotFound)?;
+        if ids.next().is_some() {
+            return Err(Refusal::Conflict.into());
+        }
+        let id = id.try_into().map_err(|_| ServiceFault::Inconsistent { what: "member" })?;
+        Ok(self.open_member(MemberId(id)).await?.ok_or(Refusal::NotFound)?)
     }
 
     async fn member_alias(&self, key: &DocKey) -> Result<Option<MemberId>, ServiceFault> {

@@ -9,6 +9,7 @@ mod activation;
 mod adopt;
 mod answer;
 mod attempts;
+mod audit;
 mod authorise;
 mod backup;
 mod bindings;
@@ -16,6 +17,7 @@ mod card_changes;
 mod card_terms;
 mod cards;
 mod codes;
+mod commands;
 mod devices;
 mod docs;
 mod fault;
@@ -25,6 +27,7 @@ mod key_check;
 mod member_import;
 mod members;
 mod operations;
+pub(crate) mod operators;
 mod parts;
 mod principal;
 mod publisher;
@@ -36,10 +39,12 @@ mod terminal_sync;
 mod terminals;
 pub mod values;
 mod values_older;
+pub mod values_operators;
 mod vault;
 mod wallet_sync;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU32;
 
 use bhyt_core::cose::{Payload, Unsigned, Verified};
 use bhyt_core::ids::MemberId;
@@ -62,6 +67,7 @@ use vault::Vault;
 
 pub use adopt::Adopted;
 pub use answer::{Next, Peer, ReplySink};
+pub(crate) use audit::line_write as audit_write;
 pub use authorise::{Permit, authorise};
 pub use fault::{ServiceFault, SignFault, Stop};
 pub use hub::{News, Seat};
@@ -82,6 +88,8 @@ pub struct Service<S> {
     publisher: Publisher,
     hub: Hub,
     attempts: Attempts,
+    denials: Attempts,
+    audit_lines: AtomicU32,
     settings: ServiceSettings,
     started: UnixSeconds,
     /// The backup that the store came from, and the list it was given since.
@@ -106,7 +114,9 @@ impl<S: Store> Service<S> {
             entropy: parts.entropy,
             publisher: Publisher::new(parts.published),
             hub: Hub::default(),
-            attempts: Attempts::default(),
+            attempts: Attempts::at_codes(),
+            denials: Attempts::at_commands(),
+            audit_lines: AtomicU32::new(0),
             settings: parts.settings,
             started,
             restored: None,

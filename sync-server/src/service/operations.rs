@@ -1,18 +1,16 @@
-//! Operations are done once: the document that remembers one is in the same commit as its effect. Beside it goes a line
-//! of the audit trail.
+//! Operations are done once: the document that remembers one is in the same commit as its effect.
 
 use bhyt_core::codec;
-use bhyt_core::ids::{MemberId, OperationId};
+use bhyt_core::ids::OperationId;
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::AdminRequest;
 use bhyt_core::sync::messages::{Refusal, Request};
 use bhyt_core::time::UnixSeconds;
-use bhyt_platform::entropy::make_bytes;
 
 use super::Service;
 use super::docs::{Found, write};
 use super::fault::{ServiceFault, Stop};
-use super::values::{AuditAction, AuditV1, OperationAnswerV1, OperationV1};
+use super::values::{OperationAnswerV1, OperationV1};
 use super::vault::Vault;
 use crate::store::{DocKey, DocKind, DocWrite, Expected, Store};
 
@@ -64,30 +62,5 @@ impl<S: Store> Service<S> {
             Some(found) if found.value.command_hash == operation.command_hash => Ok(Some(found.value.answer)),
             Some(_) => Err(Refusal::OperationReused.into()),
         }
-    }
-
-    /// The audit line of this operation.
-    pub(crate) fn audit(
-        &self,
-        operation: &Operation,
-        action: AuditAction,
-        member: Option<MemberId>,
-        rows: u32,
-    ) -> Result<DocWrite, ServiceFault> {
-        let short = |member: MemberId| {
-            let [a, b, c, d, ..] = member.0;
-            [a, b, c, d]
-        };
-        let value = AuditV1 {
-            operator: operation.operator,
-            action,
-            time: operation.now,
-            operation: operation.id,
-            member: member.map(short),
-            rows,
-        };
-        let random = make_bytes::<8>(&*self.entropy);
-        let id = [operation.now.0.to_be_bytes(), random].concat();
-        write("audit line", DocKey::new(DocKind::Audit, id), Expected::Absent, &value)
     }
 }

@@ -43,11 +43,17 @@ pub struct ServiceSettings {
     pub code_lifetime: Duration,
     /// The longest time between two status lists when nothing changes. Default an hour.
     pub status_resign: Duration,
+    /// How long a line of the audit trail is kept. Default a year.
+    pub audit_kept: Duration,
 }
 
 impl Default for ServiceSettings {
     fn default() -> Self {
-        Self { code_lifetime: Duration::from_secs(86_400), status_resign: Duration::from_secs(3_600) }
+        Self {
+            code_lifetime: Duration::from_secs(86_400),
+            status_resign: Duration::from_secs(3_600),
+            audit_kept: Duration::from_secs(365 * 86_400),
+        }
     }
 }
 

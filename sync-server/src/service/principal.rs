@@ -5,7 +5,9 @@ use bhyt_core::keys::{KeyId, PublicKey};
 use super::Service;
 use super::docs::{Found, holder_key};
 use super::fault::ServiceFault;
-use super::values::{DeviceV2, OperatorV1, TerminalV1};
+use super::operators;
+use super::values::{DeviceV2, TerminalV1};
+use super::values_operators::OperatorV2;
 use crate::store::{DocKind, Store};
 
 /// The holder of a transport key.
@@ -18,7 +20,7 @@ pub enum Principal {
     /// A clinic's machine.
     Terminal(KeyId, TerminalV1),
     /// An operator.
-    Operator(KeyId, OperatorV1),
+    Operator(KeyId, OperatorV2),
     /// A key that was one of these and is retired.
     Retired,
 }
@@ -46,8 +48,7 @@ impl<S: Store> Service<S> {
                 Some(_) => Principal::Retired,
             });
         }
-        let operator_key = holder_key(DocKind::Operator, id);
-        let operator: Option<Found<OperatorV1>> = self.doc("operator", &operator_key).await?;
+        let operator = operators::find(&self.store, id).await?;
         if let Some(Found { value, .. }) = operator.filter(|it| it.value.transport_key == *key) {
             return Ok(match value.retired {
                 None => Principal::Operator(id, value),

@@ -9,7 +9,6 @@ use bhyt_core::time::UnixSeconds;
 use serde::{Deserialize, Serialize};
 
 use super::Service;
-use super::authorise::Permit;
 use super::docs::{Found, decode, write};
 use super::fault::ServiceFault;
 use crate::store::{Commit, DocKey, DocKind, Expected, Outcome, Store};
@@ -75,30 +74,41 @@ impl<S> Service<S> {
         self.restored.is_some_and(|restored| restored.list.is_none())
     }
 
-    /// Lets through what a server may do that awaits a status list: operators may look.
+    /// Asks phones and terminals to come back later, which they know how to do, as long as the server awaits a status list.
     ///
     /// # Errors
-    /// For operators [`Refusal::AwaitsStatus`]; phones and terminals are asked to come back later, which they know how to do.
-    pub(crate) fn check_issuing(&self, permit: &Permit<'_>) -> Result<(), Refusal> {
-        if !self.awaits_status() {
-            return Ok(());
+    /// [`Refusal::Busy`].
+    pub(crate) fn check_issuing(&self) -> Result<(), Refusal> {
+        match self.awaits_status() {
+            true => Err(Refusal::Busy { retry_after_seconds: AWAITING_SECONDS }),
+            false => Ok(()),
         }
-        match permit {
-            Permit::Command(_, request) if only_looks(&request.command) => Ok(()),
-            Permit::Command(..) => Err(Refusal::AwaitsStatus),
-            _ => Err(Refusal::Busy { retry_after_seconds: AWAITING_SECONDS }),
+    }
+
+    /// Lets through what an operator may command of a server that awaits a status list.
+    ///
+    /// # Errors
+    /// [`Refusal::AwaitsStatus`].
+    pub(crate) fn check_command(&self, command: &AdminCommand) -> Result<(), Refusal> {
+        match self.awaits_status() && !issues_nothing(command) {
+            true => Err(Refusal::AwaitsStatus),
+            false => Ok(()),
         }
     }
 }
 
-fn only_looks(command: &AdminCommand) -> bool {
+fn issues_nothing(command: &AdminCommand) -> bool {
     match command {
         AdminCommand::ShowMember(_)
         | AdminCommand::ShowCard(_)
         | AdminCommand::ListDevices(_)
         | AdminCommand::ListTerminals(_)
         | AdminCommand::ShowStatus
-        | AdminCommand::Backup => true,
+        | AdminCommand::Backup
+        | AdminCommand::ListOperators
+        | AdminCommand::ShowAudit(_)
+        // Who was retired after the backup has a key again, and that cannot wait.
+        | AdminCommand::ChangeOperators(_) => true,
         AdminCommand::ImportMembers(_)
         | AdminCommand::ImportCards(_)
         | AdminCommand::IssueCard(_)

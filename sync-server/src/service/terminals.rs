@@ -3,6 +3,7 @@
 use bhyt_core::ids::FacilityCode;
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{AdminReply, Applied, TerminalView};
+use bhyt_core::sync::audit::{AuditAction, AuditSubject};
 use bhyt_core::sync::messages::{Enrol, Refusal, Reply};
 
 use super::answer::{Peer, ReplySink};
@@ -12,7 +13,8 @@ use super::docs::{Found, decode, holder_key, write};
 use super::fault::{ServiceFault, Stop};
 use super::operations::Operation;
 use super::rows::parse_facility;
-use super::values::{AuditAction, CodePurposeV1, OperationAnswerV1, TerminalV1};
+use super::values::{OperationAnswerV1, TerminalV1};
+use super::values_operators::CodePurposeV1;
 use super::{ATTEMPTS_MAX, Draft, Service};
 use crate::store::{Commit, DocKind, Expected, Outcome, Store};
 
@@ -97,6 +99,7 @@ impl<S: Store> Service<S> {
     /// Sends all terminals, or one facility's, in pieces that fit a frame each.
     pub(crate) async fn list_terminals(
         &self,
+        operation: &Operation,
         facility: Option<&str>,
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
@@ -104,6 +107,7 @@ impl<S: Store> Service<S> {
             Some(text) => Some(parse_facility(text).ok_or(Refusal::Malformed)?),
             None => None,
         };
+        self.note_done(operation, AuditAction::ListTerminals, AuditSubject::Nothing).await?;
         let mut after = None;
         loop {
             let docs = self.store.doc_scan(DocKind::Terminal, after, SCAN_DOCS).await?;
@@ -141,7 +145,7 @@ impl<S: Store> Service<S> {
                 docs: vec![
                     write("terminal", key, Expected::Revision(found.revision), &terminal)?,
                     operation.remember(OperationAnswerV1::Applied)?,
-                    self.audit(operation, AuditAction::RetireTerminal, None, 0)?,
+                    self.audit(operation, AuditAction::RetireTerminal, AuditSubject::Terminal(id), 0)?,
                 ],
                 ..Commit::default()
             };

@@ -9,8 +9,8 @@ use bhyt_core::card_record::CardStanding;
 use bhyt_core::codec::{CodecError, Schema};
 use bhyt_core::feed::FeedPage;
 use bhyt_core::ids::{
-    BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, MemberId, OperationId,
-    PersonalNumber, Sex, SocialNumber, StatusIndex,
+    BenefitLevel, BindingNumber, CardNumber, FacilityCode, FullName, LivingArea, MemberId, PersonalNumber,
+    Sex, SocialNumber, StatusIndex,
 };
 use bhyt_core::keys::{KeyId, PublicKey};
 use bhyt_core::presentation_key::PresentationKey;
@@ -221,57 +221,6 @@ pub struct TerminalV1 {
     pub retired: Option<UnixSeconds>,
 }
 
-/// Somebody who commands the server.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OperatorV1 {
-    /// Proven in every handshake.
-    pub transport_key: PublicKey,
-    /// What this operator may do.
-    pub roles: Vec<OperatorRole>,
-    /// When the key was entered.
-    pub added: UnixSeconds,
-    /// When it was retired.
-    pub retired: Option<UnixSeconds>,
-}
-
-/// What an operator may do. Variants are only ever appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-pub enum OperatorRole {
-    /// Members and cards.
-    Registrar,
-    /// Devices and terminals.
-    Enroller,
-    /// Reads, and changes nothing.
-    Auditor,
-}
-
-impl OperatorRole {
-    /// Every role: what the first operator of a server has.
-    pub const ALL: [Self; 3] = [Self::Registrar, Self::Enroller, Self::Auditor];
-}
-
-/// A one-time code or token; its document is named by a blind index of it.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub struct OneTimeCodeV1 {
-    /// What it is good for.
-    pub purpose: CodePurposeV1,
-    /// When it ends.
-    pub expires: UnixSeconds,
-    /// The transport key that used it.
-    pub used_by: Option<PublicKey>,
-    /// Times it was tried for something else than it is good for.
-    pub misused: u8,
-}
-
-/// What a one-time code is good for.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-pub enum CodePurposeV1 {
-    /// Activating a phone for this member.
-    Device(MemberId),
-    /// Enrolling a terminal at this facility.
-    Terminal(FacilityCode),
-}
-
 /// An operation that was done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OperationV1 {
@@ -363,58 +312,6 @@ pub struct StatusVersionV1 {
     pub covered: u64,
 }
 
-/// A line of the audit trail: who did what to whom and when, never what was in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct AuditV1 {
-    /// The operator's key.
-    pub operator: KeyId,
-    /// What was done.
-    pub action: AuditAction,
-    /// When.
-    pub time: UnixSeconds,
-    /// The operation.
-    pub operation: OperationId,
-    /// The first four bytes of the member's id.
-    pub member: Option<[u8; 4]>,
-    /// Rows, for an import.
-    pub rows: u32,
-}
-
-/// What an operator did. Variants are only ever appended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum AuditAction {
-    /// Stored or amended members.
-    ImportMembers,
-    /// Read a member.
-    ShowMember,
-    /// Read a card.
-    ShowCard,
-    /// Issued a card.
-    IssueCard,
-    /// Withdrew a card.
-    WithdrawCard,
-    /// Reduced a card.
-    ReduceCard,
-    /// Held a card.
-    HoldCard,
-    /// Released a card.
-    ReleaseCard,
-    /// Replaced a card.
-    ReplaceCard,
-    /// Made a one-time code for a phone.
-    MakeDeviceCode,
-    /// Read a member's devices.
-    ListDevices,
-    /// Retired a device.
-    RetireDevice,
-    /// Made a one-time token for a terminal.
-    MakeTerminalToken,
-    /// Retired a terminal.
-    RetireTerminal,
-    /// Took a backup.
-    Backup,
-}
-
 /// What stands beside a feed's epoch and size in its stored head.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedHeadV1 {
@@ -461,15 +358,12 @@ schemas! {
     AliasV1 103 64;
     CardV1 104 BYTES_MAX;
     TerminalV1 107 1_024;
-    OperatorV1 108 1_024;
-    OneTimeCodeV1 109 1_024;
     OperationV1 110 1_024;
     SlotV1 111 64;
     CardCounterV1 112 64;
     StatusEntryV1 113 64;
     StatusChangeV1 114 BYTES_MAX;
     StatusVersionV1 115 128;
-    AuditV1 116 128;
     FeedHeadV1 117 4_000;
     PageV1 118 BYTES_MAX - ENVELOPE_BYTES;
 }

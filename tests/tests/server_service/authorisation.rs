@@ -1,106 +1,11 @@
-//! Every kind of asker against every kind of request: what is not spelt out here as permitted is refused.
+//! What the key table and the signing keys decide at each exchange; who may ask what is the table in `role_matrix`.
 
-use bhyt_core::card_record::ReducedCode;
-use bhyt_core::ids::OperationId;
-use bhyt_core::sync::admin::{AdminCommand, AdminRequest, CardChange, CardRow};
-use bhyt_core::sync::messages::{Follow, Refusal, Reply, Request, SyncTerminal, SyncWallet};
+use bhyt_core::sync::admin::{AdminCommand, CardRow};
+use bhyt_core::sync::messages::{Follow, Refusal, Reply, Request};
 use bhyt_core::trust::KeyUse;
-use bhyt_server::service::values::{DeviceV2, OperatorRole, OperatorV1, TerminalV1};
-use bhyt_server::service::{Next, Principal, authorise};
+use bhyt_server::service::Next;
 
-use crate::world::{START, World, activate, activate_p256, enrol, peer, public, social};
-
-fn requests() -> Vec<(&'static str, Request)> {
-    let wallet = SyncWallet { trust: 1, members: Vec::new(), follow: Follow::Once };
-    let terminal = SyncTerminal { trust: 1, status: None, partial: None, follow: Follow::Once };
-    let mut requests = vec![
-        ("activate", activate(1, "x", "y")),
-        ("activate p256", activate_p256(1, "x", "y")),
-        ("enrol", enrol(1, "x")),
-        ("wallet", Request::SyncWallet(wallet)),
-        ("terminal", Request::SyncTerminal(terminal)),
-    ];
-    requests.extend(commands().into_iter().map(|(name, command)| {
-        (name, Request::Admin(AdminRequest { operation: OperationId([0; 16]), command }))
-    }));
-    requests
-}
-
-fn commands() -> Vec<(&'static str, AdminCommand)> {
-    let text = String::new;
-    let change = |change| AdminCommand::ChangeCard { number: String::new(), change };
-    let reduce = CardChange::Reduce(ReducedCode::new(120).unwrap());
-    vec![
-        ("import members", AdminCommand::ImportMembers(Vec::new())),
-        ("import cards", AdminCommand::ImportCards(Vec::new())),
-        ("issue", AdminCommand::IssueCard(CardRow::default())),
-        ("withdraw", change(CardChange::Withdraw)),
-        ("reduce", change(reduce)),
-        ("hold", change(CardChange::Hold)),
-        ("release", change(CardChange::Release)),
-        ("replace", AdminCommand::ReplaceCard { number: text(), row: CardRow::default() }),
-        ("device code", AdminCommand::MakeDeviceCode(text())),
-        ("device retire", AdminCommand::RetireDevice(text())),
-        ("terminal token", AdminCommand::MakeTerminalToken(text())),
-        ("terminal retire", AdminCommand::RetireTerminal(text())),
-        ("show member", AdminCommand::ShowMember(text())),
-        ("show card", AdminCommand::ShowCard(text())),
-        ("device list", AdminCommand::ListDevices(text())),
-        ("terminal list", AdminCommand::ListTerminals(None)),
-        ("status", AdminCommand::ShowStatus),
-    ]
-}
-
-fn operator(roles: &[OperatorRole]) -> Principal {
-    let value = OperatorV1 { transport_key: public(1), roles: roles.to_vec(), added: START, retired: None };
-    Principal::Operator(public(1).key_id(), value)
-}
-
-/// Each asker with everything it may ask.
-fn permitted() -> Vec<(Principal, Vec<&'static str>)> {
-    let id = public(1).key_id();
-    let device = DeviceV2 { transport_key: public(1), members: Vec::new(), activated: START, retired: None };
-    let terminal = TerminalV1 {
-        transport_key: public(1),
-        terminal_key: public(2),
-        facility: bhyt_core::ids::FacilityCode::parse("79024").unwrap(),
-        enrolled: START,
-        retired: None,
-    };
-    let registrar = ["import members", "import cards", "issue", "withdraw", "reduce", "hold"];
-    let registrar = [&registrar[..], &["release", "replace", "show member", "show card", "status"]];
-    let enroller = ["device code", "device retire", "terminal token", "terminal retire"];
-    let enroller = [&enroller[..], &["device list", "terminal list", "status"]];
-    let auditor = ["show member", "show card", "device list", "terminal list", "status"];
-    vec![
-        (Principal::Stranger, vec!["activate", "activate p256", "enrol"]),
-        (Principal::Device(id, device), vec!["activate", "activate p256", "wallet"]),
-        (Principal::Terminal(id, terminal), vec!["enrol", "terminal"]),
-        (Principal::Retired, vec![]),
-        (operator(&[]), vec![]),
-        (operator(&[OperatorRole::Registrar]), registrar.concat()),
-        (operator(&[OperatorRole::Enroller]), enroller.concat()),
-        (operator(&[OperatorRole::Auditor]), auditor.to_vec()),
-        (operator(&OperatorRole::ALL), commands().into_iter().map(|(name, _)| name).collect()),
-    ]
-}
-
-#[test]
-fn nobody_may_ask_what_is_not_theirs() {
-    let requests = requests();
-    for (principal, permitted) in permitted() {
-        for (name, request) in &requests {
-            let expected = match permitted.contains(name) {
-                true => Ok(()),
-                false => Err(Refusal::NotAuthorised),
-            };
-            let got = authorise(&principal, request).map(|_| ());
-            assert_eq!(got, expected, "{principal:?} asks {name}");
-        }
-        let known = |name: &&str| requests.iter().any(|(known, _)| known == name);
-        assert!(permitted.iter().all(known));
-    }
-}
+use crate::world::{World, activate, peer, public, social};
 
 #[tokio::test]
 async fn the_key_table_decides_at_each_exchange() {

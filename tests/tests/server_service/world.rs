@@ -15,13 +15,14 @@ use bhyt_core::presentation_key::{KeyKind, PresentationKey, PresentationSecret};
 use bhyt_core::seal::SealKey;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, AdminRequest, CardRow, MemberRow};
 use bhyt_core::sync::messages::{Activate, Enrol, Follow, ProofBytes, Refusal, Reply, Request};
+use bhyt_core::sync::operators::OperatorRole;
 use bhyt_core::sync::terminal::TerminalSession;
 use bhyt_core::sync::wallet::{Effect, MemberState, WalletSession};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{self, KeyUse, Policy, RootSet, TrustBundle, TrustedKey};
 use bhyt_platform::clock::ManualClock;
 use bhyt_platform::entropy::SeededEntropy;
-use bhyt_server::service::values::{OperatorRole, OperatorV1};
+use bhyt_server::service::values_operators::OperatorV2;
 use bhyt_server::service::{
     KeyRing, NoHook, Peer, Seat, Service, ServiceFault, ServiceParts, ServiceSettings, SignFault, TrustSource,
 };
@@ -373,8 +374,8 @@ pub(crate) async fn open_under(
 }
 
 pub(crate) async fn enter_operator(store: &impl Store, seed: u8, roles: &[OperatorRole]) {
-    let value =
-        OperatorV1 { transport_key: public(seed), roles: roles.to_vec(), added: START, retired: None };
+    let transport_key = public(seed);
+    let value = OperatorV2 { transport_key, roles: roles.to_vec(), added: START, retired: None, label: None };
     let write = DocWrite {
         key: DocKey::new(DocKind::Operator, public(seed).key_id().0),
         expected: Expected::Absent,
