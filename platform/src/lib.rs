@@ -7,6 +7,7 @@ pub mod cache_kv;
 pub mod clock;
 mod commit_count;
 pub mod entropy;
+pub mod file_lock;
 pub mod files;
 pub mod journal;
 mod journal_bytes;

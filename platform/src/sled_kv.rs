@@ -22,9 +22,10 @@ use std::time::Duration;
 use bhyt_core::limits::{KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
 use crate::commit_count::CommitCount;
+use crate::file_lock::await_lock;
 use crate::files::{self, FileOperation};
 use crate::kv::{Batch, Damage, Kv, Pair, StoreError};
-use crate::store_folder::{Found, StoreKind, StoreLock, await_lock, enter, finish_making, require_room};
+use crate::store_folder::{Found, StoreKind, StoreLock, enter, finish_making, require_room};
 use crate::stored::{Tally, decode_stored, encode_stored};
 
 /// A store in a folder of its own. Dropping it closes it.

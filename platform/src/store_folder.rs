@@ -5,12 +5,12 @@
 //! by its owner only.
 
 use std::fmt;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use crate::file_lock::FileLock;
 use crate::files::{
     self, FileAccess, FileError, FileOperation, folder_of, is_temporary, read_bounded, write_atomic,
 };
@@ -159,63 +159,17 @@ pub(crate) fn examine(folder: &Path, kind: StoreKind, unfinished: &[&str]) -> Re
 /// The lock of a store, held until dropped; the system drops it with the process.
 #[derive(Debug)]
 pub(crate) struct StoreLock {
-    _file: File,
+    _lock: FileLock,
 }
 
 impl StoreLock {
     fn take(folder: &Path) -> Result<Self, StoreError> {
         let path = folder.join(LOCK_FILE);
-        let mut options = FileAccess::OwnerOnly.options();
-        options.read(true).write(true).create(true);
-        #[cfg(windows)]
-        std::os::windows::fs::OpenOptionsExt::share_mode(&mut options, 0);
-        let file = match options.open(&path) {
-            Ok(file) => file,
-            #[cfg(windows)]
-            Err(error) if error.raw_os_error() == Some(ERROR_SHARING_VIOLATION) => {
-                return Err(StoreError::InUse { path: folder.to_owned() });
-            }
-            Err(error) => return Err(StoreError::from_io(FileOperation::Lock, &path, error)),
-        };
-        if await_lock(&file, LOCK_WAIT_MAX).map_err(StoreError::at(FileOperation::Lock, &path))? {
-            Ok(Self { _file: file })
-        } else {
-            Err(StoreError::InUse { path: folder.to_owned() })
+        let taken = FileLock::take(&path, LOCK_WAIT_MAX);
+        match taken.map_err(StoreError::at(FileOperation::Lock, &path))? {
+            Some(lock) => Ok(Self { _lock: lock }),
+            None => Err(StoreError::InUse { path: folder.to_owned() }),
         }
-    }
-}
-
-/// Takes the system's advisory lock of an open file, which is dropped with the file; false when somebody else has it for
-/// all of `wait_max`.
-///
-/// Waits, because a lock outlives its owner for a moment: a process that another thread forks holds a copy until it
-/// executes its program, and engines close their files on threads of their own.
-pub(crate) fn await_lock(file: &File, wait_max: Duration) -> Result<bool, std::io::Error> {
-    let start = Instant::now();
-    while !try_lock(file)? {
-        if start.elapsed() > wait_max {
-            return Ok(false);
-        }
-        thread::sleep(LOCK_PAUSE);
-    }
-    Ok(true)
-}
-
-fn try_lock(file: &File) -> Result<bool, std::io::Error> {
-    #[cfg(unix)]
-    {
-        use rustix::fs::{FlockOperation, flock};
-        match flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(true),
-            Err(rustix::io::Errno::WOULDBLOCK) => Ok(false),
-            Err(error) => Err(error.into()),
-        }
-    }
-    #[cfg(not(unix))]
-    {
-        // The file was opened without sharing, which is the lock there.
-        let _ = file;
-        Ok(true)
     }
 }
 
@@ -275,11 +229,8 @@ const SCHEMA_FILE: &str = "SCHEMA";
 const SCHEMA_FILE_BYTES_MAX: usize = 256;
 const LOCK_FILE: &str = "lock";
 const LOCK_WAIT_MAX: Duration = Duration::from_secs(1);
-const LOCK_PAUSE: Duration = Duration::from_millis(2);
 const SET_ASIDE_MARK: &str = ".corrupt-";
 const ROOM_FILE: &str = ".room.bhyt-tmp";
 const ROOM_BLOCK_BYTES: usize = 64 * 1024;
 /// 4 MiB: two of the engine's segments, one that is there from the start and one to begin.
 const ROOM_BLOCKS: usize = 64;
-#[cfg(windows)]
-const ERROR_SHARING_VIOLATION: i32 = 32;

@@ -6,14 +6,15 @@
 //! Refuses: too few root keys, root keys that lie in the data folder, and a bundle after which the server could not work.
 
 use std::collections::BTreeMap;
-use std::fs::{self, OpenOptions};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use bhyt_core::ids::hex;
 use bhyt_core::keys::{KeyId, SecretKey};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{KeyUse, RootSet, Roots, TrustBundle, TrustedKey};
 use bhyt_platform::entropy::Entropy;
+use bhyt_platform::file_lock::FileLock;
 use bhyt_platform::files::{FileError, FileOperation};
 use serde::Serialize;
 
@@ -77,7 +78,7 @@ pub fn renew(
     entropy: &dyn Entropy,
 ) -> Result<RenewReport, RenewError> {
     let keeper = TrustKeeper::open(folder)?;
-    let _lock = RenewalLock::take(folder)?;
+    let _lock = take_lock(folder)?;
     // Whoever held the lock before may have put another in force.
     let _ = keeper.reload_if_changed()?;
     let held = keeper.current();
@@ -188,12 +189,9 @@ pub enum RenewError {
         /// By the bundle.
         issued: UnixSeconds,
     },
-    /// Another renewal is under way, or was cut off.
-    #[error("another renewal is under way; if not, remove {}", .path.display())]
-    UnderWay {
-        /// The lock.
-        path: PathBuf,
-    },
+    /// Another renewal is under way.
+    #[error("another renewal is under way")]
+    UnderWay,
 }
 
 impl Failure for RenewError {
@@ -203,7 +201,7 @@ impl Failure for RenewError {
             Self::Keys(error) => error.exit(),
             Self::Stored(error) => error.exit(),
             Self::File(_) => Exit::Io,
-            Self::UnderWay { .. } => Exit::InUse,
+            Self::UnderWay => Exit::InUse,
             Self::UnknownKey { .. } | Self::BadRootSet | Self::UnknownRootKey { .. } => Exit::Data,
             Self::TooFewRootKeys { .. }
             | Self::RootKeyInside { .. }
@@ -310,27 +308,9 @@ fn report(folder: &DataFolder, bundle: &TrustBundle, made: &[(KeyUse, SecretKey)
 /// rest is for a server that is held up, a look at the bundle that fails, and a clock that is set meanwhile.
 pub const CLOSING_SECONDS: u64 = 300;
 
-/// Keeps two renewals at a time from signing two bundles of one version.
-struct RenewalLock {
-    path: PathBuf,
-}
-
-impl RenewalLock {
-    fn take(folder: &DataFolder) -> Result<Self, RenewError> {
-        let path = folder.trust_history().join("renewing");
-        match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(_) => Ok(Self { path }),
-            Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {
-                Err(RenewError::UnderWay { path })
-            }
-            Err(error) => Err(io_at(FileOperation::Create, &path)(error).into()),
-        }
-    }
-}
-
-impl Drop for RenewalLock {
-    fn drop(&mut self) {
-        // A lock that stays is told to the next renewal, with what to do.
-        let _ = fs::remove_file(&self.path);
-    }
+/// Keeps two renewals at a time from signing two bundles of one version. The lock of one that was cut off is gone with it.
+fn take_lock(folder: &DataFolder) -> Result<FileLock, RenewError> {
+    let path = folder.trust_history().join("renewing");
+    let taken = FileLock::take(&path, Duration::ZERO);
+    taken.map_err(io_at(FileOperation::Lock, &path))?.ok_or(RenewError::UnderWay)
 }

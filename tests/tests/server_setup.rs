@@ -5,6 +5,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bhyt_core::card::CardClaims;
 use bhyt_core::codec;
@@ -19,6 +20,7 @@ use bhyt_core::trust::{self, KeyUse, Policy, Roots, TrustBundle, TrustError};
 use bhyt_core::verdict::Outcome;
 use bhyt_platform::clock::ManualClock;
 use bhyt_platform::entropy::SeededEntropy;
+use bhyt_platform::file_lock::FileLock;
 use bhyt_server::config::Config;
 use bhyt_server::exit::{Exit, Failure};
 use bhyt_server::folder::DataFolder;
@@ -354,13 +356,14 @@ async fn a_renewal_that_was_cut_off_is_mended_and_two_at_a_time_are_refused() {
     fs::remove_file(made.folder.trust_history().join("2.cose")).unwrap();
     assert_eq!(TrustKeeper::open(&made.folder).unwrap().current().claims().version, 2);
     assert_eq!(made.bundle_bytes(), fs::read(made.folder.trust_history().join("2.cose")).unwrap());
-    let lock = made.folder.trust_history().join("renewing");
-    assert!(!lock.exists());
-    fs::write(&lock, "").unwrap();
+    // The lock's file stays, and is no lock: that is held by a process, and gone with it.
+    let path = made.folder.trust_history().join("renewing");
+    assert!(path.exists());
+    let lock = FileLock::take(&path, Duration::from_secs(1)).unwrap();
     let error = made.renew(made.by(&[0, 1])).unwrap_err();
-    assert!(matches!(error, RenewError::UnderWay { .. }), "{error}");
+    assert!(matches!(error, RenewError::UnderWay), "{error}");
     assert_eq!(error.exit(), Exit::InUse);
-    fs::remove_file(&lock).unwrap();
+    drop(lock);
     assert_eq!(made.renew(made.by(&[0, 1])).unwrap().version, 3);
     let empty = DataFolder::new(made.temporary.path());
     let error = TrustKeeper::open(&empty).unwrap_err();
