@@ -1,15 +1,21 @@
 //! What the tests are told in, and the demo. Synthetic people only: member numbers that begin 99, facility codes 99xxx.
 
+pub mod agree;
 pub mod authority;
 pub mod case;
 pub mod demo;
 pub mod desk;
 pub mod dice;
 pub mod forge;
+pub mod kill;
+pub mod ledger;
+pub mod line;
 pub mod operator;
 pub mod people;
+pub mod program;
 pub mod relay;
 pub mod server;
+pub mod soak;
 pub mod surgery;
 pub mod table;
 pub mod weather;
