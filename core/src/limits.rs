@@ -49,6 +49,11 @@ pub const STATUS_RESERVED_MAX: usize = 1_024;
 pub const STATUS_DELTAS_MAX: usize = 16;
 /// Bytes of memory for the skip tables of a loaded list, all sets together.
 pub const STATUS_SKIP_BYTES_MAX: usize = 24 * 1024;
+/// Indexes in one token status list: 4 MiB of statuses of two bits, a quarter of where readers of others stop to inflate.
+pub const TOKEN_INDEXES: u64 = 1 << 24;
+/// Bytes of the URI under which token status lists are found.
+pub const TOKEN_URI_BYTES_MAX: usize = 256;
+
 /// Indexes in one block of random hand-out order.
 pub const STATUS_BLOCK: u64 = 65_536;
 

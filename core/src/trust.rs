@@ -137,6 +137,8 @@ pub enum KeyUse {
     Terminal,
     /// Operators (8).
     Operator,
+    /// Token status lists, for readers of others (9).
+    TokenStatus,
     /// A use of a newer bundle; never matches a look-up of ours.
     Other(u64),
 }
@@ -158,11 +160,12 @@ impl KeyUse {
             Self::Transport => 6,
             Self::Terminal => 7,
             Self::Operator => 8,
+            Self::TokenStatus => 9,
             Self::Other(code) => code,
         }
     }
 
-    const KNOWN: [Self; 8] = [
+    const KNOWN: [Self; 9] = [
         Self::Card,
         Self::Status,
         Self::Head,
@@ -171,6 +174,7 @@ impl KeyUse {
         Self::Transport,
         Self::Terminal,
         Self::Operator,
+        Self::TokenStatus,
     ];
 }
 

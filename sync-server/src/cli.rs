@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use bhyt_core::keys::KeyId;
+use bhyt_core::status::token::TokenUri;
 use bhyt_core::trust::KeyUse;
 use clap::{Args, Parser, Subcommand};
 
@@ -29,6 +30,9 @@ pub enum Command {
     /// Trust bundles: the root-signed list of keys.
     #[command(subcommand)]
     Trust(TrustCommand),
+    /// The status list, for readers of others.
+    #[command(subcommand)]
+    Status(StatusCommand),
     /// Serve phones, terminals and operators until SIGINT or SIGTERM.
     #[command(after_help = SERVE_HELP)]
     Serve(ServeArgs),
@@ -126,7 +130,7 @@ pub struct RenewArgs {
     /// All root keys from now on, made elsewhere; more than half of them will have to sign.
     #[arg(long = "new-root", value_name = "FILE", num_args = 1..)]
     pub new_roots: Vec<PathBuf>,
-    /// Make a new key for this use: card, status, head or transport.
+    /// Make a new key for this use: card, status, head, transport or token-status.
     #[arg(long = "add-key", value_name = "USE", num_args = 0.., default_missing_value = "card", value_parser = usage)]
     pub add: Vec<KeyUse>,
     /// Days from now when the new keys begin to sign, so that terminals know them before they meet them.
@@ -154,6 +158,34 @@ impl From<RenewArgs> for Renewal {
             retire: args.retire,
         }
     }
+}
+
+/// What can be done about the status list beside the server.
+#[derive(Clone, Debug, Subcommand)]
+pub enum StatusCommand {
+    /// Write a status list as IETF Token Status Lists (CWT), signed by a token-status key.
+    #[command(after_help = EXPORT_HELP)]
+    Export(ExportArgs),
+}
+
+/// What to export, and where to.
+#[derive(Clone, Debug, Args)]
+pub struct ExportArgs {
+    /// The data folder, for trust bundle and key; the server may be running.
+    #[arg(long, value_name = "DIR")]
+    pub data: PathBuf,
+    /// The status list: `status/status` of a terminal that has just synced. It is verified as a terminal does.
+    #[arg(long, value_name = "FILE")]
+    pub status: PathBuf,
+    /// Where readers will find the tokens: token N at URI/N.
+    #[arg(long, value_name = "URI", value_parser = token_uri)]
+    pub uri: TokenUri,
+    /// Folder for the tokens, N.cwt each; made when it is not there, files in it are replaced.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Print one JSON object instead of text: version, time, expires, key_id, public_key, tokens.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// What to serve.
@@ -208,7 +240,11 @@ pub struct AdoptArgs {
 }
 
 fn usage(word: &str) -> Result<KeyUse, &'static str> {
-    parse_usage(word).ok_or("one of card, status, head, transport")
+    parse_usage(word).ok_or("one of card, status, head, transport, token-status")
+}
+
+fn token_uri(text: &str) -> Result<TokenUri, &'static str> {
+    TokenUri::parse(text).ok_or("a URI without query, fragment and final slash")
 }
 
 pub(crate) fn key_id(text: &str) -> Result<KeyId, &'static str> {
@@ -270,7 +306,14 @@ Examples:
   bhyt-server trust renew --data ./data --root-key r1 r2 --add-key card --start-in-days 30
   bhyt-server trust renew --data ./data --root-key r1 r2 --add-key status --retire-key 0011223344556677
   bhyt-server trust renew --data ./data --root-key r1 r2 --close-key 0011223344556677 --json
+  bhyt-server trust renew --data ./data --root-key r1 r2 --add-key token-status
   bhyt-server trust renew --data ./data --root-key r1 r2 --new-root n1 n2 n3";
+
+const EXPORT_HELP: &str = "\
+Examples:
+  bhyt-terminal --data ./desk sync
+  bhyt-server status export --data ./data --status ./desk/status/status --uri https://bhyt.example/status --out ./www/status
+  bhyt-server status export --data ./data --status ./desk/status/status --uri https://bhyt.example/status --out ./www/status --json";
 
 #[cfg(test)]
 mod tests {
@@ -281,13 +324,14 @@ mod tests {
     fn the_command_line_is_sound_and_every_example_parses() {
         Cli::command().debug_assert();
         let help =
-            [HELP, INIT_HELP, SERVE_HELP, RENEW_HELP, RESTORE_HELP, ADOPT_HELP, OPERATOR_HELP].join("\n");
+            [HELP, INIT_HELP, SERVE_HELP, RENEW_HELP, RESTORE_HELP, ADOPT_HELP, OPERATOR_HELP, EXPORT_HELP]
+                .join("\n");
         let examples = help.lines().filter(|line| line.trim().starts_with("bhyt-server "));
         let parsed = examples.map(|line| {
             let line = line.replace('\'', "");
             Cli::try_parse_from(line.split_whitespace()).map_err(|error| format!("{line}: {error}"))
         });
-        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 20);
+        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 23);
     }
 
     #[test]

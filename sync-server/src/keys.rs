@@ -88,8 +88,11 @@ impl ServerKeys {
     }
 }
 
-/// Uses that a server has keys for; each needs one that signs.
+/// Uses without which a server does not work; each needs a key that signs.
 pub const SERVER_USES: [KeyUse; 4] = [KeyUse::Card, KeyUse::Status, KeyUse::Head, KeyUse::Transport];
+/// All uses that a server may have keys for.
+const KEY_USES: [KeyUse; 5] =
+    [KeyUse::Card, KeyUse::Status, KeyUse::Head, KeyUse::Transport, KeyUse::TokenStatus];
 
 /// The word for a use, in file names, key files and on the command line; `None` for a use the server has no keys for.
 pub fn usage_word(usage: KeyUse) -> Option<KeyUsage<'static>> {
@@ -98,13 +101,14 @@ pub fn usage_word(usage: KeyUse) -> Option<KeyUsage<'static>> {
         KeyUse::Status => STATUS,
         KeyUse::Head => HEAD,
         KeyUse::Transport => TRANSPORT,
+        KeyUse::TokenStatus => TOKEN_STATUS,
         _ => return None,
     })
 }
 
 /// The use that a word stands for.
 pub fn parse_usage(word: &str) -> Option<KeyUse> {
-    SERVER_USES.into_iter().find(|usage| usage_word(*usage).is_some_and(|known| known.name() == word))
+    KEY_USES.into_iter().find(|usage| usage_word(*usage).is_some_and(|known| known.name() == word))
 }
 
 /// Draws a signing key. It counts for nothing until it is kept in a file and named in a bundle.
@@ -222,7 +226,7 @@ fn key_paths(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
 
 /// `<use>-<key id>.key`.
 fn parse_name(path: &Path) -> Option<(KeyUse, KeyId)> {
-    let (word, key_id) = path.file_name()?.to_str()?.strip_suffix(".key")?.split_once('-')?;
+    let (word, key_id) = path.file_name()?.to_str()?.strip_suffix(".key")?.rsplit_once('-')?;
     Some((parse_usage(word)?, KeyId::from_hex(key_id)?))
 }
 
@@ -236,6 +240,7 @@ const CARD: KeyUsage<'static> = KeyUsage::new("card").expect("a plain word");
 const STATUS: KeyUsage<'static> = KeyUsage::new("status").expect("a plain word");
 const HEAD: KeyUsage<'static> = KeyUsage::new("head").expect("a plain word");
 const TRANSPORT: KeyUsage<'static> = KeyUsage::new("transport").expect("a plain word");
+const TOKEN_STATUS: KeyUsage<'static> = KeyUsage::new("token-status").expect("a plain word");
 const STORE: KeyUsage<'static> = KeyUsage::new("store").expect("a plain word");
 const ROOT: KeyUsage<'static> = KeyUsage::new("root").expect("a plain word");
 const OPERATOR: KeyUsage<'static> = KeyUsage::new("operator").expect("a plain word");

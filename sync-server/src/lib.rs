@@ -15,6 +15,7 @@ pub mod restore;
 pub mod serve;
 mod serve_connection;
 pub mod service;
+pub mod status_command;
 pub mod store;
 pub mod stored;
 pub mod trust_command;

@@ -10,13 +10,14 @@ use bhyt_core::sync::operators::OperatorChange;
 use bhyt_platform::clock::{Clock as _, SystemClock};
 use bhyt_platform::entropy::{Entropy, OsEntropy};
 use bhyt_server::cli::{
-    AdoptArgs, Cli, Command, InitArgs, OperatorCommand, RenewArgs, RestoreArgs, ServeArgs, TrustCommand,
+    AdoptArgs, Cli, Command, ExportArgs, InitArgs, OperatorCommand, RenewArgs, RestoreArgs, ServeArgs,
+    StatusCommand, TrustCommand,
 };
 use bhyt_server::exit::{Ending, Exit, Failure};
 use bhyt_server::folder::DataFolder;
 use bhyt_server::host::{OpenError, Parts};
 use bhyt_server::restore::{self, Restore};
-use bhyt_server::{admin, init, operator_command, serve, trust_command};
+use bhyt_server::{admin, init, operator_command, serve, status_command, trust_command};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +41,7 @@ fn run(command: Command) -> Result<(), Ending> {
     match command {
         Command::Init(args) => make_server(&args),
         Command::Trust(TrustCommand::Renew(args)) => renew(args),
+        Command::Status(StatusCommand::Export(args)) => export(&args),
         Command::Serve(args) => serve_until_stopped(&args),
         Command::Restore(args) => restore_server(args),
         Command::Adopt(args) => adopt_status(&args),
@@ -123,6 +125,15 @@ fn operators(what: OperatorCommand) -> Result<(), Ending> {
     let changed = operator_command::change(&folder, &wanted, now, &*entropy);
     let applied = runtime()?.block_on(changed)?;
     print(&operator_command::describe_change(applied, &wanted, json))
+}
+
+fn export(args: &ExportArgs) -> Result<(), Ending> {
+    let folder = DataFolder::new(&args.data);
+    let report = status_command::export(&folder, &args.status, &args.uri, &args.out, SystemClock.now())?;
+    match args.json {
+        true => print_json(&report),
+        false => print(&status_command::describe(&report)),
+    }
 }
 
 fn serve_until_stopped(args: &ServeArgs) -> Result<(), Ending> {

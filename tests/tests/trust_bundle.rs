@@ -293,8 +293,8 @@ fn newer_bundles_are_read_as_far_as_they_are_understood() {
     check(7, &format!("81a4015820{card}020103002000"), "a0", "", needs_update);
     check(7, &key, "a12001", "", needs_update);
     // A use that this program does not know is nothing to it, whatever kind of key it is for.
-    check(7, &format!("81a3015820{card}02090300"), "a0", "", Ok(6));
-    check(7, &format!("81a3015820{}02090300", "02".repeat(32)), "a0", "", Ok(6));
+    check(7, &format!("81a3015820{card}020a0300"), "a0", "", Ok(6));
+    check(7, &format!("81a3015820{}020a0300", "02".repeat(32)), "a0", "", Ok(6));
     check(7, &format!("81a3015821{}02181e0300", "ab".repeat(33)), "a0", "", Ok(6));
     // For a use that it knows, the key is one of ours.
     let malformed = Err(TrustError::Unreadable(DecodeError::Malformed("public key")));
@@ -325,7 +325,7 @@ fn a_key_signs_what_it_is_for() {
     }
     // A key of a use that this program does not know may be anything; a root key stands in no list of keys.
     let mut bundle = authority.bundle(1, at(2026, 5, 1));
-    bundle.keys.push(trusted(&secret(60), KeyUse::Other(9)));
+    bundle.keys.push(trusted(&secret(60), KeyUse::Other(10)));
     let desk = Desk { trust: authority.trust(&bundle), ..desk };
     for key in [&secret(60), &secret(61), &authority.roots[0]] {
         let forger = Authority { card_key: key.clone(), ..Authority::new(7) };

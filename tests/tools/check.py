@@ -12,8 +12,10 @@ import subprocess
 import sys
 import tempfile
 import time
+import zlib
 
 import PIL.Image
+import token_status_list
 import zxingcpp
 
 import bhyt_formats as formats
@@ -21,6 +23,7 @@ import bhyt_formats as formats
 MEMBER = "9900000017"
 NUMBER = "DN4999900000017"
 NAME = "Nguyễn Thị Thử"
+LISTED = {"DN4999900000025": ("withdraw", 1), "HT2999900000025": ("hold", 2)}  # card: what becomes of it, status
 PHONES = {"phone": "ed25519", "phone-p256": "p256"}  # data folder, kind of presentation key
 
 
@@ -72,6 +75,7 @@ def issue_and_activate(world: World) -> None:
     assert world.admin("member", "import", "members.csv")["ok"] == 1
     issue = ["card", "issue", "--member", MEMBER, "--number", NUMBER, "--level", "4", "--facility", "99024"]
     world.admin(*issue, "--from", "2026-01-01", "--five-years", "2025-06-01", "--area", "K1")
+    world.indexes = list_two_cards(world)
     trust = world.init["trust"]
     connection = ("--server", world.address, "--trust", trust)
     for phone, kind in PHONES.items():
@@ -82,6 +86,20 @@ def issue_and_activate(world: World) -> None:
     token = world.admin("terminal", "enrol", "--facility", "99024")["token"]
     world.run("bhyt-terminal", "--data", "desk", "enrol", *connection, "--token", token)
     world.run("bhyt-terminal", "--data", "desk", "sync")
+
+
+def list_two_cards(world: World) -> dict:
+    """Another member, whose cards do not stand any more; the status index of each."""
+    rows = "member_id,full_name,birth_date,sex,personal_id,phone,address\n9900000025,Trần Văn Mẫu,1980,M,,,\n"
+    (world.folder / "others.csv").write_text(rows)
+    assert world.admin("member", "import", "others.csv")["ok"] == 1
+    indexes = {}
+    for number, (change, _) in LISTED.items():
+        issue = ["card", "issue", "--member", "9900000025", "--number", number, "--level", "4", "--facility", "99024"]
+        world.admin(*issue, "--from", "2026-01-01")
+        world.admin("card", change, "--number", number)
+        indexes[number] = world.admin("card", "show", number)["status_index"]
+    return indexes
 
 
 def check_claims(claims: dict) -> None:
@@ -138,6 +156,30 @@ def check_verdict(world: World, phone: str) -> None:
     print(f"{phone}: the terminal agrees: accept 000, proven; again: seen before; from the picture: proven")
 
 
+def check_token_status_list(world: World) -> None:
+    """The list as others read it: cwt checks the signature, token-status-list the statuses of every index."""
+    renew = ("--root-key", *world.init["root_keys"][:2], "--add-key", "token-status")
+    renewed = world.json("bhyt-server", "trust", "renew", "--data", "data", *renew, "--json")
+    export = ("--status", "desk/status/status", "--uri", "https://bhyt.example/status", "--out", "www")
+    report = world.json("bhyt-server", "status", "export", "--data", "data", *export, "--json")
+    assert [key["key_id"] for key in renewed["added"]] == [report["key_id"]]
+    [token] = report["tokens"]
+    data = (world.folder / token["file"]).read_bytes()
+    claims = formats.read_token(data, bytes.fromhex(report["public_key"]))
+    assert claims[2] == token["uri"] and claims[6] == report["time"] and claims[4] == report["expires"]
+    statuses = token_status_list.BitArray(claims[65533]["bits"], zlib.decompress(claims[65533]["lst"]))
+    assert len(statuses) == token["indexes"] == 65536
+    listed = {index: statuses[index] for index in range(len(statuses)) if statuses[index]}
+    assert listed == {world.indexes[number]: status for number, (_, status) in LISTED.items()}, listed
+    try:
+        formats.read_token(data[:-1] + bytes([data[-1] ^ 1]), bytes.fromhex(report["public_key"]))
+    except Exception:
+        pass
+    else:
+        raise AssertionError("a forged token passed cwt")
+    print(f"token status list: {token['bytes']} bytes; cwt takes the signature, token-status-list finds {listed}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--programs", type=pathlib.Path, default=pathlib.Path("target/release"))
@@ -152,6 +194,7 @@ def main() -> int:
                 check_pictures(world, phone, issuer_key)
                 check_forgery_is_noticed(world, phone, issuer_key)
                 check_verdict(world, phone)
+            check_token_status_list(world)
         finally:
             world.server.kill()
     return 0

@@ -2,7 +2,8 @@
 //!
 //! From the bottom up: [`golomb`] codes ascending values near their entropy, [`set`] asks a coded set without unpacking
 //! it, [`reason`] numbers the sets, [`list`] is one whole list and its answers, [`delta`] brings a list from version to
-//! version, [`payload`] is the CBOR of both, [`build`] makes them on the server, [`index_order`] hands out indexes.
+//! version, [`payload`] is the CBOR of both, [`build`] makes them on the server, [`index_order`] hands out
+//! indexes. [`token`] shows a list to readers of others.
 
 mod bits;
 pub mod build;
@@ -15,6 +16,7 @@ pub mod payload;
 pub mod reason;
 pub mod set;
 mod skip;
+pub mod token;
 pub mod version;
 
 #[cfg(test)]
@@ -29,6 +31,8 @@ mod payload_tests;
 mod size_tests;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod token_tests;
 
 pub use list::StatusList;
 pub use reason::{Coverage, Standing};

@@ -18,7 +18,7 @@ fn full_bundle(authority: &Authority) -> TrustBundle {
     card.verify_until = Some(at(2028, 1, 1));
     card.ranges = vec![IndexRange { first: 7, count: 9 }];
     // A use of a newer version, whatever kind of key it is for.
-    bundle.keys.push(trusted(&SecretKey::from_seed(&[60; 32]), KeyUse::Other(9)));
+    bundle.keys.push(trusted(&SecretKey::from_seed(&[60; 32]), KeyUse::Other(10)));
     bundle.status = Some(StatusVersion { epoch: 1, number: 5 });
     bundle
 }
