@@ -118,7 +118,7 @@ impl<S: Store> Service<S> {
         {
             return Ok(Err(fault(RowField::Number, RowReason::Conflict)));
         }
-        let facts = terms.facts(&member.details, lease.next_index()?, operation.now);
+        let facts = terms.facts(&member.details, lease.index_after(0)?, operation.now);
         let mut tail = self.feed_tail(&member).await?;
         let mut status = StatusDraft::default();
         card.details.successor = Some(facts.number.clone());

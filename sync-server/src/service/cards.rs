@@ -206,7 +206,7 @@ impl<S: Store> Service<S> {
         let Some(mut member) = self.find_member(&wanted.member).await? else {
             return failed(RowField::Member, RowReason::NotFound);
         };
-        let facts = wanted.terms.facts(&member.details, lease.next_index()?, operation.now);
+        let facts = wanted.terms.facts(&member.details, lease.index_after(0)?, operation.now);
         let before = match self.judge_number(&member, &facts).await? {
             Ok(before) => before,
             Err(outcome) => return Ok(Some(outcome)),

@@ -60,13 +60,19 @@ pub(crate) struct SlotLease<'a> {
 }
 
 impl SlotLease<'_> {
-    /// The index that [`Self::count`] will take for the next card, once [`Service::reserve_index`] went through.
-    pub(crate) fn next_index(&self) -> Result<StatusIndex, ServiceFault> {
+    /// The index that [`Self::count`] will take for the next card but `cards`, of those that
+    /// [`Service::reserve_index`] has seen to.
+    pub(crate) fn index_after(&self, cards: u64) -> Result<StatusIndex, ServiceFault> {
         let exhausted = ServiceFault::Inconsistent { what: "card counter" };
-        if self.value.next >= self.value.end {
+        if cards >= self.indexes_left() {
             return Err(exhausted);
         }
-        index_at(self.value.next, &self.slots.order).ok_or(exhausted)
+        index_at(self.value.next + cards, &self.slots.order).ok_or(exhausted)
+    }
+
+    /// Cards that can be given an index before [`Service::reserve_index`] is called again.
+    pub(crate) fn indexes_left(&self) -> u64 {
+        self.value.end.saturating_sub(self.value.next)
     }
 
     /// The write that counts these members and cards, for one commit whose end is then told by [`Self::settle`].
@@ -128,7 +134,7 @@ impl<S: Store> Service<S> {
     pub(crate) async fn reserve_index(&self, lease: &mut SlotLease<'_>) -> Result<(), ServiceFault> {
         let key = DocKey::new(DocKind::Meta, CARD_COUNTER);
         for _ in 0..RESERVE_ATTEMPTS {
-            if lease.value.next < lease.value.end {
+            if lease.indexes_left() > 0 {
                 return Ok(());
             }
             let counter: Option<Found<CardCounterV1>> = self.doc("card counter", &key).await?;
@@ -209,8 +215,8 @@ fn slot_key(number: u8) -> DocKey {
 
 /// Commits that count at the same time.
 const SLOTS: u8 = 16;
-/// Card counters given to a slot at a time.
-const RANGE: u64 = 64;
+/// Card counters given to a slot at a time: many commits' worth of an import.
+const RANGE: u64 = 1_024;
 const RESERVE_ATTEMPTS: u32 = 64;
 const SLOT_PREFIX: &[u8] = b"slot/";
 const CARD_COUNTER: &[u8] = b"card-counter";

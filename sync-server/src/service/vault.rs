@@ -59,9 +59,16 @@ impl Vault {
         self.alias(b"personal/", number.as_str())
     }
 
-    /// Where the alias document of a card number stands.
+    /// Where the alias document of a card number stands: right behind that of the mã số BHXH inside, if there is one, since
+    /// who asks for the one has just asked for the other.
     pub(crate) fn card_alias(&self, number: &CardNumber) -> DocKey {
-        self.alias(b"card/", number.as_str())
+        let mut alias = self.alias(b"card/", number.as_str());
+        if let Some(inside) = number.social_number() {
+            let of_card = alias.id.get(..CARD_BLIND_BYTES).unwrap_or_default().to_vec();
+            alias = self.social_alias(&inside);
+            alias.id.extend(of_card);
+        }
+        alias
     }
 
     /// Where a one-time code's document stands.
@@ -104,6 +111,9 @@ impl Vault {
         DocKey::new(DocKind::Alias, id)
     }
 }
+
+/// Bytes of a card number's blind index behind that of the number inside it, which tells the rest.
+const CARD_BLIND_BYTES: usize = 16;
 
 impl fmt::Debug for Vault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
