@@ -210,7 +210,7 @@ const SETTINGS: ClientSettings = ClientSettings {
     idle: Duration::from_secs(15),
     ..ClientSettings::terminal()
 };
-/// A frame of 64 cards takes well under a second; a busy server has its reasons.
+/// A frame of cards takes well under a second; a busy server has its reasons.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
 const ATTEMPTS_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);

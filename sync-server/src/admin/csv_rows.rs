@@ -37,6 +37,14 @@ impl Table {
         }
     }
 
+    /// Rows of a frame: cards of as many rows are one commit of the server's.
+    fn rows_max(self) -> usize {
+        match self {
+            Self::Members => IMPORT_ROWS_MAX,
+            Self::Cards => 50,
+        }
+    }
+
     /// The first column's name, which stands for the member.
     pub(super) fn member_column(self) -> &'static str {
         match self {
@@ -92,7 +100,7 @@ impl ChunkReader {
         let mut rows = Rows::new(self.table);
         let (mut lines, mut bad_lines) = (Vec::new(), Vec::new());
         let mut record = ByteRecord::new();
-        while lines.len() < IMPORT_ROWS_MAX && bad_lines.len() < IMPORT_ROWS_MAX {
+        while lines.len() < self.table.rows_max() && bad_lines.len() < IMPORT_ROWS_MAX {
             if !self.reader.read_byte_record(&mut record).map_err(csv_error(&self.path))? {
                 break;
             }
@@ -265,7 +273,7 @@ mod tests {
         let mut text = String::from("member,number,level,facility,from\n");
         (0..150).for_each(|n| text.push_str(&format!("{n},N,4,79024,2026-01-01\n")));
         let chunks = read(Table::Cards, text.as_bytes()).unwrap();
-        assert_eq!(chunks.iter().map(|chunk| chunk.lines.len()).collect::<Vec<_>>(), [64, 64, 22]);
-        assert_eq!(chunks[2].lines[21], 151);
+        assert_eq!(chunks.iter().map(|chunk| chunk.lines.len()).collect::<Vec<_>>(), [50, 50, 50]);
+        assert_eq!(chunks[2].lines[49], 151);
     }
 }

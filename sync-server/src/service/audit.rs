@@ -18,7 +18,7 @@ use super::docs::{Found, decode, write};
 use super::fault::{ServiceFault, Stop};
 use super::operations::Operation;
 use super::rows::parse_card_number;
-use super::values_operators::AuditV2;
+use super::values_operators::AuditV3;
 use super::{Draft, Service};
 use crate::store::{COMMIT_KEYS_MAX, Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
 
@@ -67,15 +67,18 @@ impl<S: Store> Service<S> {
         loop {
             let docs = self.store.doc_scan(DocKind::Audit, Some(after), SCAN_LINES).await?;
             let Some((last, _)) = docs.last() else { return Ok(()) };
-            let (last, over) = (place_of(last)?, time_of(last)? >= until);
+            let (end, over) = (place_of(last)?, time_of(last)? >= until);
             let mut lines = Vec::new();
-            for (_, doc) in &docs {
-                let found: Found<AuditV2> = decode("audit line", doc)?;
-                let line = found.value.0;
-                if line.time < until && wanted.takes(&line) {
-                    lines.push(line);
+            for (key, doc) in &docs {
+                let last = place_of(key)?;
+                let found: Found<AuditV3> = decode("audit line", doc)?;
+                lines.extend(found.value.lines().filter(|line| line.time < until && wanted.takes(line)));
+                if lines.len() > SCAN_LINES && last != end {
+                    let lines = std::mem::take(&mut lines);
+                    sink.send(Reply::Admin(AdminReply::Audit(AuditPage { last, lines }))).await?;
                 }
             }
+            let last = end;
             sink.send(Reply::Admin(AdminReply::Audit(AuditPage { last, lines }))).await?;
             if over {
                 return Ok(());
@@ -109,9 +112,25 @@ impl<S: Store> Service<S> {
         }
     }
 
+    /// The lines of what this operation does to several, in one document; at least one.
+    pub(crate) fn audit_each(
+        &self,
+        operation: &Operation,
+        action: AuditAction,
+        subjects: &[AuditSubject],
+    ) -> Result<DocWrite, ServiceFault> {
+        let (first, others) = subjects.split_first().unwrap_or((&AuditSubject::Nothing, &[]));
+        let first = line(operation, action, *first, AuditOutcome::Done, 0);
+        self.lines_write(&AuditV3 { first, others: others.to_vec() })
+    }
+
     fn line_write(&self, line: &AuditLine) -> Result<DocWrite, ServiceFault> {
+        self.lines_write(&AuditV3 { first: *line, others: Vec::new() })
+    }
+
+    fn lines_write(&self, lines: &AuditV3) -> Result<DocWrite, ServiceFault> {
         let number = self.audit_lines.fetch_add(1, Ordering::Relaxed);
-        line_write(line, number, &*self.entropy)
+        lines_write(lines, number, &*self.entropy)
     }
 
     async fn wanted(&self, query: &AuditQuery) -> Result<Wanted, Stop> {
@@ -179,16 +198,21 @@ pub(crate) fn line(
     AuditLine { time: now, operator: Some(operator), action, subject, outcome, rows, operation: id }
 }
 
-/// The write of a line. Its place is its time, its number among the lines of this process, and four random bytes: so lines
-/// of one second stand in their order, and no two have one place.
+/// The write of a line.
 pub(crate) fn line_write(
     line: &AuditLine,
     number: u32,
     entropy: &dyn Entropy,
 ) -> Result<DocWrite, ServiceFault> {
+    lines_write(&AuditV3 { first: *line, others: Vec::new() }, number, entropy)
+}
+
+/// The write of lines. Their place is their time, their number among those of this process, and four random bytes: so
+/// lines of one second stand in their order, and no two have one place.
+fn lines_write(lines: &AuditV3, number: u32, entropy: &dyn Entropy) -> Result<DocWrite, ServiceFault> {
     let random = make_bytes::<4>(entropy);
-    let place = [&line.time.0.to_be_bytes()[..], &number.to_be_bytes(), &random].concat();
-    write("audit line", DocKey::new(DocKind::Audit, place), Expected::Absent, &AuditV2(*line))
+    let place = [&lines.first.time.0.to_be_bytes()[..], &number.to_be_bytes(), &random].concat();
+    write("audit line", DocKey::new(DocKind::Audit, place), Expected::Absent, lines)
 }
 
 fn place_of(key: &DocKey) -> Result<AuditPlace, ServiceFault> {
@@ -200,7 +224,7 @@ fn time_of(key: &DocKey) -> Result<UnixSeconds, ServiceFault> {
     Ok(UnixSeconds(u64::from_be_bytes(*time)))
 }
 
-/// Lines looked at for one reply: 512 lines of 130 bytes are well within a frame, and are read in some milliseconds, so
+/// Documents looked at for one reply, and lines told in it, give or take one document's: they are well within a frame, and are read in some milliseconds, so
 /// that whoever waits hears something however seldom what they look for is.
 const SCAN_LINES: usize = 512;
 /// Lines removed in one commit.

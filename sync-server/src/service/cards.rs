@@ -1,16 +1,12 @@
-//! Cards: issued one by one or by file, and shown. A card, its place in the status list, its record in the member's feed
+//! Cards: issued one by one, and shown. A card, its place in the status list, its record in the member's feed
 //! and the operation that asked for it are one commit.
-
-use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use bhyt_core::card_record::{CardRecord, CardStanding};
 use bhyt_core::cose::Unsigned;
 use bhyt_core::ids::{CardNumber, MemberId, StatusIndex};
-use bhyt_core::limits::IMPORT_ROWS_MAX;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind};
 use bhyt_core::sync::admin::{Applied, CardRow, CardView, RowFault, RowField, RowOutcome, RowReason};
-use bhyt_core::sync::audit::AuditAction;
+use bhyt_core::sync::audit::{AuditAction, AuditSubject};
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::time::Day;
 use bhyt_core::trust::KeyUse;
@@ -26,53 +22,31 @@ use super::rows::{Alias, CardFields, fault, parse_card_number};
 use super::slots::SlotLease;
 use super::values::{AliasV1, CardDetailsV2, CardFactsV1, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Counting, Draft, Service};
-use crate::exit::chain;
-use crate::store::{Commit, DocWrite, Expected, Outcome, Store};
+use crate::store::{Append, Commit, DocWrite, Expected, Outcome, Store};
 
-/// Whether an operation is remembered, or is the same when done twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Remember {
-    Operation,
-    Nothing,
+/// A card that may be issued.
+pub(crate) struct Judged {
+    pub(crate) member: OpenMember,
+    pub(crate) facts: CardFactsV1,
+    /// The card of an earlier period with the same number, and the revision of the number's alias.
+    before: Option<(OpenCard, u64)>,
+}
+
+/// A signed card, and what keeps it.
+pub(crate) struct MadeCard {
+    pub(crate) append: Append,
+    pub(crate) docs: Vec<DocWrite>,
+    pub(crate) subject: AuditSubject,
+}
+
+impl MadeCard {
+    /// Keys that it adds to a commit.
+    pub(crate) fn keys(&self) -> usize {
+        1 + self.append.pages.len() + self.docs.len()
+    }
 }
 
 impl<S: Store> Service<S> {
-    /// Issues the cards of an import, one outcome a row. Rows of different members go side by side.
-    pub(crate) async fn import_cards(
-        self: &Arc<Self>,
-        operation: Operation,
-        rows: Vec<CardRow>,
-    ) -> Result<Vec<RowOutcome>, Stop> {
-        if rows.len() > IMPORT_ROWS_MAX {
-            return Err(Refusal::Malformed.into());
-        }
-        let mut outcomes = vec![None; rows.len()];
-        let mut of_member: BTreeMap<String, Vec<(usize, CardRow)>> = BTreeMap::new();
-        for (at, row) in rows.into_iter().enumerate() {
-            of_member.entry(row.member.clone()).or_default().push((at, row));
-        }
-        let mut tasks = tokio::task::JoinSet::new();
-        for rows in of_member.into_values() {
-            let service = Arc::clone(self);
-            tasks.spawn(async move {
-                let mut done = Vec::with_capacity(rows.len());
-                for (at, row) in rows {
-                    done.push((at, service.import_card(&operation, &row).await));
-                }
-                done
-            });
-        }
-        while let Some(done) = tasks.join_next().await {
-            for (at, outcome) in done.unwrap_or_default() {
-                if let Some(place) = outcomes.get_mut(at) {
-                    *place = Some(outcome);
-                }
-            }
-        }
-        let internal = RowOutcome::Failed(fault(RowField::Number, RowReason::Internal));
-        Ok(outcomes.into_iter().map(|outcome| outcome.unwrap_or(internal)).collect())
-    }
-
     /// Issues one card and remembers the operation.
     pub(crate) async fn issue_card(
         &self,
@@ -82,7 +56,7 @@ impl<S: Store> Service<S> {
         if self.done_before(operation).await?.is_some() {
             return Ok(Ok(Applied::Duplicate));
         }
-        Ok(match self.issue(operation, row, Remember::Operation).await? {
+        Ok(match self.issue(operation, row).await? {
             RowOutcome::Stored => Ok(Applied::Accepted),
             RowOutcome::Unchanged => Ok(Applied::Duplicate),
             RowOutcome::Failed(fault) => Err(fault),
@@ -159,22 +133,7 @@ impl<S: Store> Service<S> {
         })
     }
 
-    async fn import_card(&self, operation: &Operation, row: &CardRow) -> RowOutcome {
-        match self.issue(operation, row, Remember::Nothing).await {
-            Ok(outcome) => outcome,
-            Err(stop) => {
-                tracing::error!(error = chain(&stop), "row not issued");
-                RowOutcome::Failed(fault(RowField::Number, RowReason::Internal))
-            }
-        }
-    }
-
-    async fn issue(
-        &self,
-        operation: &Operation,
-        row: &CardRow,
-        remember: Remember,
-    ) -> Result<RowOutcome, Stop> {
+    async fn issue(&self, operation: &Operation, row: &CardRow) -> Result<RowOutcome, Stop> {
         let wanted = match Wanted::parse(row) {
             Ok(wanted) => wanted,
             Err(fault) => return Ok(RowOutcome::Failed(fault)),
@@ -182,12 +141,12 @@ impl<S: Store> Service<S> {
         let mut lease = self.lease_slot().await?;
         self.reserve_index(&mut lease).await?;
         for _ in 0..ATTEMPTS_MAX {
-            let step = self.try_issue(operation, &wanted, remember, &mut lease).await?;
+            let step = self.try_issue(operation, &wanted, &mut lease).await?;
             if let Some(outcome) = step {
                 return Ok(outcome);
             }
             // Lost: maybe to the same operation, sent twice.
-            if remember == Remember::Operation && self.done_before(operation).await?.is_some() {
+            if self.done_before(operation).await?.is_some() {
                 return Ok(RowOutcome::Unchanged);
             }
         }
@@ -199,47 +158,67 @@ impl<S: Store> Service<S> {
         &self,
         operation: &Operation,
         wanted: &Wanted,
-        remember: Remember,
         lease: &mut SlotLease<'_>,
     ) -> Result<Option<RowOutcome>, Stop> {
-        let failed = |field, reason| Ok(Some(RowOutcome::Failed(fault(field, reason))));
-        let Some(mut member) = self.find_member(&wanted.member).await? else {
-            return failed(RowField::Member, RowReason::NotFound);
-        };
-        let facts = wanted.terms.facts(&member.details, lease.index_after(0)?, operation.now);
-        let before = match self.judge_number(&member, &facts).await? {
-            Ok(before) => before,
+        let judged = match self.judge_card(operation, wanted, lease.index_after(0)?).await? {
+            Ok(judged) => judged,
             Err(outcome) => return Ok(Some(outcome)),
         };
-        if member.details.cards.len() >= MEMBER_CARDS_MAX {
-            return failed(RowField::Member, RowReason::Conflict);
-        }
-        let mut tail = self.feed_tail(&member).await?;
-        let card = self.make_card(&mut member, &mut tail, facts)?;
-        let expected =
-            before.as_ref().map_or(Expected::Absent, |(_, revision)| Expected::Revision(*revision));
-        let mut docs = vec![
-            card.write(&member.key, &*self.entropy)?,
-            member.write(&*self.entropy)?,
-            self.card_alias(&card, expected)?,
-            self.audit(operation, AuditAction::IssueCard, card.subject(), 0)?,
-        ];
-        if let Some((mut before, _)) = before {
-            before.details.successor = Some(card.details.facts.number.clone());
-            docs.push(before.write(&member.key, &*self.entropy)?);
-        }
-        if remember == Remember::Operation {
-            docs.push(operation.remember(OperationAnswerV1::Applied)?);
-        }
-        let commit = Commit {
-            appends: vec![self.seal_feed(tail, &member.key, operation.now)?],
-            docs,
-            announce: vec![member.id],
-        };
+        let member = judged.member.id;
+        let MadeCard { append, mut docs, subject } = self.write_card(operation, judged).await?;
+        docs.push(self.audit(operation, AuditAction::IssueCard, subject, 0)?);
+        docs.push(operation.remember(OperationAnswerV1::Applied)?);
+        let commit = Commit { appends: vec![append], docs, announce: vec![member] };
         let draft =
             Draft { commit, counting: Some(Counting { lease, members: 0, cards: 1 }), ..Draft::default() };
         let outcome = self.commit(draft).await?;
         Ok((outcome == Outcome::Applied).then_some(RowOutcome::Stored))
+    }
+
+    /// What is to be issued, at this place in the status list; or what becomes of the row without it.
+    pub(crate) async fn judge_card(
+        &self,
+        operation: &Operation,
+        wanted: &Wanted,
+        index: StatusIndex,
+    ) -> Result<Result<Judged, RowOutcome>, Stop> {
+        let failed = |field, reason| Ok(Err(RowOutcome::Failed(fault(field, reason))));
+        let Some(member) = self.find_member(&wanted.member).await? else {
+            return failed(RowField::Member, RowReason::NotFound);
+        };
+        let facts = wanted.terms.facts(&member.details, index, operation.now);
+        let before = match self.judge_number(&member, &facts).await? {
+            Ok(before) => before,
+            Err(outcome) => return Ok(Err(outcome)),
+        };
+        if member.details.cards.len() >= MEMBER_CARDS_MAX {
+            return failed(RowField::Member, RowReason::Conflict);
+        }
+        Ok(Ok(Judged { member, facts, before }))
+    }
+
+    /// Signs the card and its feed: what a commit has to write of it. Nothing of it leaves before that.
+    pub(crate) async fn write_card(
+        &self,
+        operation: &Operation,
+        judged: Judged,
+    ) -> Result<MadeCard, ServiceFault> {
+        let Judged { mut member, facts, before } = judged;
+        let mut tail = self.feed_tail(&member).await?;
+        let card = self.make_card(&mut member, &mut tail, facts)?;
+        let expected =
+            before.as_ref().map_or(Expected::Absent, |(_, revision)| Expected::Revision(*revision));
+        let subject = card.subject();
+        let mut docs = vec![
+            card.write(&member.key, &*self.entropy)?,
+            member.write(&*self.entropy)?,
+            self.card_alias(&card, expected)?,
+        ];
+        if let Some((mut before, _)) = before {
+            before.details.successor = Some(card.details.facts.number);
+            docs.push(before.write(&member.key, &*self.entropy)?);
+        }
+        Ok(MadeCard { append: self.seal_feed(tail, &member.key, operation.now)?, docs, subject })
     }
 
     /// Whether the number is free for a card that says this, or is that of an earlier period of the same member's, which
@@ -295,13 +274,13 @@ impl<S: Store> Service<S> {
 }
 
 /// What an issue asks for.
-struct Wanted {
+pub(crate) struct Wanted {
     member: Alias,
     terms: CardTerms,
 }
 
 impl Wanted {
-    fn parse(row: &CardRow) -> Result<Self, RowFault> {
+    pub(crate) fn parse(row: &CardRow) -> Result<Self, RowFault> {
         if row.member.trim().is_empty() {
             return Err(fault(RowField::Member, RowReason::Missing));
         }

@@ -87,9 +87,7 @@ impl<S: Store> Service<S> {
             AdminCommand::ImportMembers(rows) => {
                 AdminReply::Rows(self.import_members(operation, rows).await?)
             }
-            AdminCommand::ImportCards(rows) => {
-                AdminReply::Rows(self.import_cards(*operation, rows.clone()).await?)
-            }
+            AdminCommand::ImportCards(rows) => AdminReply::Rows(self.import_cards(operation, rows).await?),
             AdminCommand::ShowMember(alias) => AdminReply::Member(self.show_member(operation, alias).await?),
             AdminCommand::ShowCard(number) => AdminReply::Card(self.show_card(operation, number).await?),
             AdminCommand::IssueCard(row) => of_row(self.issue_card(operation, row).await?),

@@ -14,6 +14,7 @@ mod authorise;
 mod backup;
 mod bindings;
 mod card_changes;
+mod card_import;
 mod card_terms;
 mod cards;
 mod codes;

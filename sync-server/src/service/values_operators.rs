@@ -95,7 +95,30 @@ pub enum CodePurposeV1 {
     Terminal(FacilityCode),
 }
 
-/// A line of the audit trail.
+/// Lines of the audit trail that were written together and differ in their subjects alone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditV3 {
+    /// The first line.
+    pub first: AuditLine,
+    /// The subjects of the others.
+    pub others: Vec<AuditSubject>,
+}
+
+impl AuditV3 {
+    /// All the lines, in order.
+    pub fn lines(&self) -> impl Iterator<Item = AuditLine> {
+        let others = self.others.iter().map(|subject| AuditLine { subject: *subject, ..self.first });
+        std::iter::once(self.first).chain(others)
+    }
+}
+
+impl From<AuditV2> for AuditV3 {
+    fn from(AuditV2(first): AuditV2) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
+/// A line of the audit trail, before some could stand together. Read, and never written any more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AuditV2(pub AuditLine);
 
@@ -151,6 +174,20 @@ replacing! {
     OperatorV2 121 OperatorV1 108 1_024;
     OneTimeCodeV2 122 OneTimeCodeV1 109 1_024;
     AuditV2 123 AuditV1 116 256;
+}
+
+impl Schema for AuditV3 {
+    const SCHEMA: u16 = 125;
+    const BYTES_MAX: usize = 4_096;
+
+    fn decode_older(found: u16, bytes: &[u8]) -> Result<Self, CodecError> {
+        match codec::decode::<AuditV2>(bytes) {
+            Err(CodecError::UnknownSchema { .. }) => {
+                Err(CodecError::UnknownSchema { found, known: Self::SCHEMA })
+            }
+            decoded => decoded.map(Self::from),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -268,6 +305,14 @@ mod tests {
             "7b0002000000000000000017000000050000000101010101010101040000000100000002000000050000000303030303\
              0303030303030303030303",
         );
+        let first = audit(card, AuditOutcome::Done).0;
+        let others = vec![AuditSubject::Card { member, index: StatusIndex(8) }, AuditSubject::Nothing];
+        check(
+            &AuditV3 { first, others },
+            "7d0002000000000000000017000000020000000404040407000000000000000500000003030303030303030303030303\
+             0303030200000000000000020000000404040408000000\
+             00000000",
+        );
         check(
             &AuditV1 {
                 operator: KeyId([1; 8]),
@@ -299,7 +344,11 @@ mod tests {
             ..audit(AuditSubject::Member(ShortMember([4; 4])), AuditOutcome::Done).0
         };
         assert_eq!(line.0, expected);
-        let unknown = CodecError::UnknownSchema { found: 117, known: 123 };
-        assert_eq!(codec::decode::<AuditV2>(&[117, 0]), Err(unknown));
+        for bytes in [codec::encode(&old).unwrap(), codec::encode(&AuditV2(line.0)).unwrap()] {
+            let lines = codec::decode::<AuditV3>(&bytes).unwrap();
+            assert_eq!(lines.lines().collect::<Vec<_>>(), [expected]);
+        }
+        let unknown = CodecError::UnknownSchema { found: 117, known: 125 };
+        assert_eq!(codec::decode::<AuditV3>(&[117, 0]), Err(unknown));
     }
 }
