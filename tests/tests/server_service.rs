@@ -25,6 +25,8 @@ mod phones;
 mod role_matrix;
 #[path = "server_service/shared_store.rs"]
 mod shared_store;
+#[path = "server_service/stolen_operator_key.rs"]
+mod stolen_operator_key;
 #[path = "server_service/terminals.rs"]
 mod terminals;
 #[path = "server_service/world.rs"]

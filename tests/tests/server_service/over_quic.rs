@@ -36,18 +36,18 @@ use crate::world::{
     OPERATOR, START, activate, card_row, enter_operator, key, member_row, number, public, social,
 };
 
-const WAIT: Duration = Duration::from_secs(20);
+pub(crate) const WAIT: Duration = Duration::from_secs(20);
 
 /// A server on a port of its own.
-struct Running {
-    folder: tempfile::TempDir,
+pub(crate) struct Running {
+    pub(crate) folder: tempfile::TempDir,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), serve::ServeError>>,
 }
 
 impl Running {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (data, roots) = (folder.path().join("data"), folder.path().join("roots"));
         let entropy = Arc::new(SeededEntropy::danger_from_seed(7));
@@ -79,11 +79,11 @@ impl Running {
         PeerKey::new(*key.key.as_bytes())
     }
 
-    fn operator(&self) -> SecretKey {
+    pub(crate) fn operator(&self) -> SecretKey {
         keys::read_operator_key(&self.folder.path().join("roots/operator.key")).unwrap()
     }
 
-    async fn connect(&self, key: &SecretKey) -> Result<Connected, TransportError> {
+    pub(crate) async fn connect(&self, key: &SecretKey) -> Result<Connected, TransportError> {
         let client = Client::bind(None).unwrap();
         let key = TransportKey::from_seed(&key.seed());
         client.connect(self.address, self.pin(), &key, &ClientSettings::terminal()).await
@@ -115,7 +115,7 @@ impl Kv for FillingDisk {
     }
 }
 
-async fn ask(exchange: &mut Exchange, request: &Request) -> Vec<Reply> {
+pub(crate) async fn ask(exchange: &mut Exchange, request: &Request) -> Vec<Reply> {
     exchange.send(&codec::encode(request).unwrap()).await.unwrap();
     let mut replies = Vec::new();
     while !matches!(replies.last(), Some(Reply::Done | Reply::Refused(_))) {
