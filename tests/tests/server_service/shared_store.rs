@@ -40,6 +40,8 @@ impl Store for SharedStore {
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreFault> {
+        // As with a disk, others get on meanwhile: who staged at the same time races for the same revisions.
+        tokio::task::yield_now().await;
         self.0.commit(commit).await
     }
 
