@@ -165,3 +165,49 @@ const DEFAULT_SECONDS: u64 = 7 * 86_400;
 /// Times in a row that nothing more comes.
 const FAILURES_MAX: u32 = 5;
 const PAUSE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use bhyt_core::ids::{OperationId, StatusIndex};
+    use bhyt_core::keys::KeyId;
+    use bhyt_core::sync::admin::{RowFault, RowField, RowReason};
+    use bhyt_core::sync::audit::{AuditAction, ShortMember};
+    use bhyt_core::sync::messages::Refusal;
+
+    #[test]
+    fn a_line_is_columns_for_a_person_and_an_object_for_a_program() {
+        let line = AuditLine {
+            time: UnixSeconds(1_795_399_265),
+            operator: Some(KeyId([0x48; 8])),
+            action: AuditAction::HoldCard,
+            subject: AuditSubject::Card { member: ShortMember([0xf4; 4]), index: StatusIndex(48_663) },
+            outcome: AuditOutcome::Done,
+            rows: 0,
+            operation: OperationId([7; 16]),
+        };
+        let text =
+            ["23/11/2026 09:01:05", "4848484848484848", "hold_card", "member f4f4f4f4 card 48663", "done"];
+        assert_eq!(columns(&line), text);
+        let value = json!({
+            "time": 1_795_399_265, "operator": "4848484848484848", "action": "hold_card",
+            "member": "f4f4f4f4", "status_index": 48_663, "outcome": "done", "operation": "07070707",
+        });
+        assert_eq!(value_of(&line), value);
+        let fault = RowFault { field: RowField::Level, reason: RowReason::Malformed };
+        let last = |outcome, rows| columns(&AuditLine { outcome, rows, ..line }).concat();
+        for (outcome, rows, end) in [
+            (AuditOutcome::Refused(Refusal::NotAuthorised), 0, "REFUSED: not authorised"),
+            (AuditOutcome::Field(fault), 0, "NOT DONE: level malformed"),
+            (AuditOutcome::Rows { unchanged: 2, failed: 1 }, 3, "2 rows unchanged, 1 failed"),
+            (AuditOutcome::Done, 64, "done, 64 rows"),
+        ] {
+            assert!(last(outcome, rows).ends_with(end));
+        }
+        let offline = AuditLine { operator: None, subject: AuditSubject::Nothing, ..line };
+        assert_eq!(columns(&offline)[1..4], ["(server machine)", "hold_card", "-"]);
+        assert_eq!(value_of(&offline)["operator"], Value::Null);
+        let longest = AuditSubject::Card { member: ShortMember([0; 4]), index: StatusIndex(u32::MAX) };
+        assert!(columns(&AuditLine { subject: longest, ..line })[3].len() <= WIDTHS[3]);
+    }
+}
