@@ -8,6 +8,8 @@ mod config;
 mod engine;
 mod error;
 mod events;
+#[doc(hidden)]
+pub mod fuzzing;
 mod host;
 mod keeper;
 mod keys;

@@ -135,6 +135,11 @@ impl StatusFiles {
     }
 }
 
+/// The whole file of a part that came in one piece.
+pub(crate) fn encode_part(piece: &SnapshotPiece) -> Vec<u8> {
+    [encode_part_head(piece), piece.bytes.clone()].concat()
+}
+
 /// `BHYTPART`, epoch u32, number u64, total u64, all little-endian; the bytes follow.
 fn encode_part_head(piece: &SnapshotPiece) -> Vec<u8> {
     [
@@ -146,7 +151,7 @@ fn encode_part_head(piece: &SnapshotPiece) -> Vec<u8> {
     .concat()
 }
 
-fn decode_part(bytes: &[u8]) -> Option<PartialSnapshot> {
+pub(crate) fn decode_part(bytes: &[u8]) -> Option<PartialSnapshot> {
     let (epoch, rest) = bytes.strip_prefix(PART_WORD)?.split_first_chunk()?;
     let (number, rest) = rest.split_first_chunk()?;
     let (total, bytes) = rest.split_first_chunk()?;

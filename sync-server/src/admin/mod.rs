@@ -10,6 +10,8 @@ mod backup;
 mod client;
 mod csv_rows;
 mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 mod import;
 mod outcome;
 pub(crate) mod print;

@@ -23,6 +23,8 @@ mod devices;
 mod docs;
 mod fault;
 mod feed;
+#[doc(hidden)]
+pub mod fuzzing;
 mod hub;
 mod key_check;
 mod member_import;
