@@ -55,7 +55,7 @@ fn core_depends_on_nothing_that_touches_the_world() {
 /// Each third-party name stays in its place, so that the rest cannot tell which we use.
 #[test]
 fn third_party_names_stay_where_they_belong() {
-    let homes: [(&str, &[&str]); 5] = [
+    let homes: [(&str, &[&str]); 7] = [
         ("sled::", &["platform/src/sled_kv.rs"]),
         (
             "quinn::",
@@ -67,6 +67,8 @@ fn third_party_names_stay_where_they_belong() {
         ),
         ("ed25519_dalek::", &["core/src/keys.rs", "benches/src/"]),
         ("bincode::", &["core/src/codec.rs"]),
+        ("p256::", &["core/src/p256_keys.rs"]),
+        ("miniz_oxide::", &["core/src/status/token", "tests/tests/token_status_list.rs"]),
     ];
     let mut broken = Vec::new();
     for (path, text) in sources() {
@@ -81,18 +83,22 @@ fn third_party_names_stay_where_they_belong() {
     assert!(broken.is_empty(), "{}", broken.join("\n"));
 }
 
-/// Every command line that README.md shows names a program, and subcommands that its `--help` knows.
+/// Every command line that README.md and README.vi.md show names a program, and both stand early.
 #[test]
 fn every_command_of_the_readme_exists() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
+    READMES.into_iter().for_each(check_commands);
+}
+
+fn check_commands(file: &str) {
+    let readme = fs::read_to_string(root().join(file)).expect("a README");
     let first = readme.find("cargo run --release --bin bhyt-demo").expect("the first command");
     let second = readme.find("\ntests/run\n").expect("the second command");
     let line_of = |at: usize| readme.get(..at).map_or(usize::MAX, |before| before.lines().count() + 1);
-    assert!(line_of(first) <= 25 && line_of(second) <= 25, "both commands stand by line 25");
+    assert!(line_of(first) <= 25 && line_of(second) <= 25, "{file}: both commands stand by line 25");
     assert!(root().join("tests/run").exists());
     let manifests: String = ["sync-server", "client-sdk/wallet", "clinic-terminal", "tests"]
         .iter()
-        .map(|folder| fs::read_to_string(root().join(folder).join("Cargo.toml")).unwrap())
+        .map(|folder| fs::read_to_string(root().join(folder).join("Cargo.toml")).expect("a manifest"))
         .collect();
     for program in ["bhyt-server", "bhyt-wallet", "bhyt-terminal"] {
         assert!(
@@ -104,12 +110,63 @@ fn every_command_of_the_readme_exists() {
 }
 
 #[test]
-fn documents_that_the_readme_points_to_exist() {
-    let readme = fs::read_to_string(root().join("README.md")).unwrap();
-    for link in readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
-        assert!(link.starts_with("http") || root().join(link).exists(), "README.md points to {link}");
+fn documents_that_the_readmes_point_to_exist() {
+    for file in READMES {
+        let readme = fs::read_to_string(root().join(file)).unwrap();
+        for link in links(&readme) {
+            assert!(link.starts_with("http") || root().join(&link).exists(), "{file} points to {link}");
+        }
     }
 }
+
+/// The Vietnamese README says what the English one does: the same headings, commands, tables and links, in one order.
+#[test]
+fn the_readmes_stay_in_step() {
+    let [english, vietnamese] = READMES.map(|file| fs::read_to_string(root().join(file)).unwrap());
+    assert_eq!(outline(&english), outline(&vietnamese));
+    assert!(
+        english.contains("](README.vi.md)") && vietnamese.contains("](README.md)"),
+        "each names the other"
+    );
+    // Diacritics are whole letters, so that a search finds them.
+    assert!(vietnamese.chars().all(|c| !('\u{300}'..='\u{36f}').contains(&c)), "not NFC");
+}
+
+/// What a translation keeps, a line each: levels of headings, commands without their comments, rows of tables by their
+/// first cell, pictures by their number of lines; and the links.
+fn outline(readme: &str) -> Vec<String> {
+    let (mut outline, mut fence, mut picture) = (Vec::new(), None, 0);
+    for line in readme.lines() {
+        match (line.strip_prefix("```"), fence) {
+            (Some(language), None) => (fence, picture) = (Some(language), 0),
+            (Some(_), Some("text")) => {
+                outline.push(format!("picture of {picture} lines"));
+                fence = None;
+            }
+            (Some(_), Some(_)) => fence = None,
+            (None, Some("text")) => picture += 1,
+            (None, Some(_)) => {
+                outline.push(line.split(" # ").next().unwrap_or_default().trim_end().to_owned());
+            }
+            (None, None) if line.starts_with('#') => {
+                outline.push(line.split(' ').next().unwrap_or_default().to_owned());
+            }
+            (None, None) if line.starts_with("| `") => {
+                outline.push(line.split('|').take(3).collect());
+            }
+            (None, None) => {}
+        }
+    }
+    let others = |link: &String| !link.starts_with("README");
+    outline.extend(links(readme).filter(others).map(|link| format!("-> {link}")));
+    outline
+}
+
+fn links(readme: &str) -> impl Iterator<Item = String> + '_ {
+    readme.split("](").skip(1).filter_map(|rest| rest.split(')').next()).map(str::to_owned)
+}
+
+const READMES: [&str; 2] = ["README.md", "README.vi.md"];
 
 fn sources() -> Vec<(String, String)> {
     let mut files = Vec::new();
