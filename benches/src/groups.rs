@@ -1,11 +1,19 @@
 //! All figures, in the order of the table. A group is a file: its promises, and the function that measures them.
 
 use crate::run::Group;
-use crate::{card, status, sync, verify, wallet};
+use crate::{card, idle, push, status, sync, verify, wallet};
 
 /// Every group.
-pub(crate) const GROUPS: &[&Group] =
-    &[card::CARD, card::LIVE, verify::VERIFY, status::STATUS, wallet::WALLET, sync::SYNC];
+pub(crate) const GROUPS: &[&Group] = &[
+    card::CARD,
+    card::LIVE,
+    verify::VERIFY,
+    status::STATUS,
+    wallet::WALLET,
+    sync::SYNC,
+    push::PUSH,
+    idle::IDLE,
+];
 
 #[cfg(test)]
 mod tests {

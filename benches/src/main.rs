@@ -1,15 +1,14 @@
 //! `bhyt-bench`: every figure beside the limit it is held against, measured in the same run.
 
-// Parts of the framework stand before the figures that use them.
-#![allow(dead_code)]
-
 mod bare;
 mod card;
 mod chance;
 mod child;
 mod figure;
 mod groups;
+mod idle;
 mod plot;
+mod push;
 mod report;
 mod run;
 mod sample;

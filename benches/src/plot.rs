@@ -19,10 +19,14 @@ pub(crate) enum Panel {
     List,
     /// Time of a lookup by the cards in the list.
     Lookup,
+    /// Time of a push by the share of pushes that take no longer.
+    Push,
+    /// Memory of a server by the connections it has.
+    Memory,
 }
 
 impl Panel {
-    const ALL: [Self; 2] = [Self::List, Self::Lookup];
+    const ALL: [Self; 4] = [Self::List, Self::Lookup, Self::Push, Self::Memory];
 
     fn labels(self) -> Labels {
         match self {
@@ -37,6 +41,18 @@ impl Panel {
                 x: "cards listed",
                 y: "µs",
                 x_axis: Axis::Logarithmic,
+            },
+            Self::Push => Labels {
+                title: "A card on its way to one of 100 phones",
+                x: "share of cards that take no longer, %",
+                y: "ms",
+                x_axis: Axis::Linear,
+            },
+            Self::Memory => Labels {
+                title: "Memory of idle connections",
+                x: "connections",
+                y: "MB",
+                x_axis: Axis::Linear,
             },
         }
     }

@@ -14,7 +14,7 @@ use crate::bare;
 use crate::figure::{Figure, Goal, Promise};
 use crate::run::{Group, Run};
 use crate::sample::{Pairs, median};
-use crate::town::{Operator, Town, alias};
+use crate::town::{OPEN_DOORS, Operator, Town, alias};
 
 /// `sync.idle_ratio`, `sync.idle_bytes`, `sync.idle_round_trips`.
 pub(crate) const SYNC: &Group =
@@ -22,7 +22,7 @@ pub(crate) const SYNC: &Group =
 
 fn sync(run: &mut Run) {
     run.say("sync: with nothing new");
-    let town = Town::found(SETTINGS);
+    let town = Town::found(OPEN_DOORS);
     crate::block_on(async {
         let mut operator = town.operator().await;
         operator.register(0..3).await;
@@ -128,15 +128,6 @@ fn seed(file: &std::path::Path) -> [u8; 32] {
     *read_key_file(file, usage).expect("a key file").as_bytes()
 }
 
-/// One machine plays many.
-const SETTINGS: &str = "
-log = 'error'
-[limits]
-arrivals_per_second = 1000000
-arrivals_burst = 1000000
-exchanges_per_second = 1000000
-exchanges_burst = 1000000
-";
 /// Each way: much more than all work of a sync.
 const DELAY: Duration = Duration::from_millis(50);
 

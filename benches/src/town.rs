@@ -4,8 +4,9 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bhyt_core::codec;
@@ -33,18 +34,19 @@ impl Town {
     /// A new server with these `settings` (the text of server.toml) that answers on loopback.
     pub(crate) fn found(settings: &str) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let (data, roots, ready) =
-            (folder.path().join("data"), folder.path().join("roots"), folder.path().join("ready"));
+        let (data, roots) = (folder.path().join("data"), folder.path().join("roots"));
         let mut init = program("bhyt-server");
         init.arg("init").arg("--data").arg(&data).arg("--root-keys").arg(&roots).stdout(Stdio::null());
         assert!(init.status().expect("bhyt-server runs").success(), "bhyt-server init");
         fs::write(data.join("server.toml"), settings).expect("settings are written");
-        let mut serve = program("bhyt-server");
-        serve.arg("serve").arg("--data").arg(&data).arg("--ready-file").arg(&ready);
-        serve.args(["--listen", "127.0.0.1:0"]).env("BHYT_LOG", "error");
-        let server = Running::start(&mut serve);
-        let address = wait_for_address(&ready);
+        let (server, address) = serve(folder.path());
         Self { server, address, folder }
+    }
+
+    /// Kills the server, and starts it again on another port.
+    pub(crate) fn restart(&mut self) {
+        self.server.kill();
+        (self.server, self.address) = serve(self.folder.path());
     }
 
     /// Where the server listens.
@@ -88,25 +90,51 @@ impl Town {
         let connected = client.connect(self.address, self.server_key(), &key, &settings).await;
         let connected = connected.expect("the server answers");
         let exchange = connected.connection.open_exchange().await.expect("an exchange");
-        Operator { exchange, entropy: entropy(), _line: (client, connected.connection, connected.news) }
+        let line =
+            Arc::new(Line { connection: connected.connection, _news: connected.news, _client: client });
+        Operator { exchange, entropy: entropy(), line }
     }
 }
 
-/// An operator: one exchange on a connection of its own, in which one request follows the other.
+/// An operator: an exchange, in which one request follows the other.
 #[derive(Debug)]
 pub(crate) struct Operator {
     exchange: Exchange,
     entropy: OsEntropy,
-    _line: (Client, ClientConnection, News),
+    line: Arc<Line>,
+}
+
+/// The connection; open while somebody has it.
+#[derive(Debug)]
+struct Line {
+    connection: ClientConnection,
+    _news: News,
+    _client: Client,
 }
 
 impl Operator {
+    /// Another exchange of the same operator, for what goes on beside.
+    pub(crate) async fn another_hand(&self) -> Self {
+        let exchange = self.line.connection.open_exchange().await.expect("an exchange");
+        Self { exchange, entropy: entropy(), line: self.line.clone() }
+    }
+
     /// Sends a command and waits for its answer.
     pub(crate) async fn send(&mut self, command: AdminCommand) -> AdminReply {
+        self.begin(command).await;
+        self.end().await
+    }
+
+    /// Sends a command. [`Self::end`] has to follow.
+    pub(crate) async fn begin(&mut self, command: AdminCommand) {
         let operation = OperationId(make_bytes(&self.entropy));
         let request = Request::Admin(AdminRequest { operation, command });
         let frame = codec::encode(&request).expect("a frame");
         self.exchange.send(&frame).await.expect("the server takes it");
+    }
+
+    /// Waits for the answer.
+    pub(crate) async fn end(&mut self) -> AdminReply {
         let Reply::Admin(reply) = self.receive().await else { panic!("not an answer to an operator") };
         assert_eq!(self.receive().await, Reply::Done);
         reply
@@ -136,6 +164,14 @@ impl Operator {
         }
     }
 
+    /// Connections that the server has now, ours among them.
+    pub(crate) async fn connections(&mut self) -> u64 {
+        match self.send(AdminCommand::ShowStatus).await {
+            AdminReply::Status(status) => status.connections,
+            other => panic!("no status: {other:?}"),
+        }
+    }
+
     async fn import(&mut self, command: AdminCommand) {
         let reply = self.send(command).await;
         let stored = |outcome: &RowOutcome| *outcome == RowOutcome::Stored;
@@ -147,6 +183,17 @@ impl Operator {
         codec::decode(&frame.expect("the server answers").expect("an answer")).expect("a reply")
     }
 }
+
+/// Settings of a server on which one machine plays many: nothing else is changed.
+pub(crate) const OPEN_DOORS: &str = "
+log = 'error'
+[limits]
+connections_per_address = 1000000
+arrivals_per_second = 1000000
+arrivals_burst = 1000000
+exchanges_per_second = 1000000
+exchanges_burst = 1000000
+";
 
 /// The mã số BHXH of a member.
 pub(crate) fn alias(member: u64) -> String {
@@ -178,11 +225,22 @@ fn member_row(member: u64) -> MemberRow {
     }
 }
 
+fn serve(folder: &Path) -> (Running, SocketAddr) {
+    let (data, ready) = (folder.join("data"), folder.join("ready"));
+    // There is one after a restart.
+    let _ = fs::remove_file(&ready);
+    let mut serve = program("bhyt-server");
+    serve.arg("serve").arg("--data").arg(&data).arg("--ready-file").arg(&ready);
+    serve.args(["--listen", "127.0.0.1:0"]).env("BHYT_LOG", "error");
+    let server = Running::start(&mut serve);
+    (server, wait_for_address(&ready))
+}
+
 fn entropy() -> OsEntropy {
     OsEntropy::open().expect("randomness")
 }
 
-fn wait_for_address(ready: &std::path::Path) -> SocketAddr {
+fn wait_for_address(ready: &Path) -> SocketAddr {
     let deadline = Instant::now() + Duration::from_secs(20);
     while Instant::now() < deadline {
         if let Some(address) = fs::read_to_string(ready).ok().and_then(|text| text.trim().parse().ok()) {

@@ -2,6 +2,7 @@
 //! core decides; here its requests travel, and its effects are made durable before anybody is told. One conversation at a
 //! time changes what is held.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -13,13 +14,13 @@ use bhyt_platform::clock::Clock;
 use bhyt_platform::entropy::{Entropy, make_bytes};
 use bhyt_platform::quic::{ClientConnection, ClientSettings, News};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use crate::error::{Problem, SdkError};
 use crate::events::{Event, EventListener};
 use crate::host::blocking;
 use crate::keys::DeviceKeys;
-use crate::link::{Conversation, Dialer, Link, ahead_seconds, close, ended, next_news};
+use crate::link::{Conversation, Dialer, Link, ahead_seconds, close, ended, next_news, welcomed};
 use crate::stored::StoredProgress;
 
 /// What phone and terminal do differently in a conversation.
@@ -51,8 +52,11 @@ pub(crate) trait Side: Send + Sync + std::fmt::Debug + 'static {
     /// How the last syncs went.
     fn progress(&self) -> StoredProgress;
 
-    /// Keeps how a sync went.
-    fn keep_progress(&self, progress: StoredProgress) -> Result<(), SdkError>;
+    /// Notes how a sync went, in memory.
+    fn note_progress(&self, progress: StoredProgress);
+
+    /// Keeps that on disk. Waits for it.
+    fn keep_progress(&self, progress: &StoredProgress) -> Result<(), SdkError>;
 }
 
 /// What a sync brought.
@@ -86,6 +90,9 @@ pub(crate) struct Engine<S> {
     /// The connection that stays for news, for other conversations to use.
     live: Mutex<Option<ClientConnection>>,
     nudge: Notify,
+    /// How the last syncs went, as it is on disk.
+    kept: Mutex<StoredProgress>,
+    noted: Notify,
 }
 
 impl<S: Side> Engine<S> {
@@ -97,6 +104,8 @@ impl<S: Side> Engine<S> {
         settings: ClientSettings,
     ) -> Self {
         Self {
+            kept: Mutex::new(side.progress()),
+            noted: Notify::new(),
             side,
             keys,
             clock,
@@ -115,8 +124,17 @@ impl<S: Side> Engine<S> {
             Some(connection) => self.converse(&connection, Follow::Stay, listener).await,
             None => self.sync_alone(listener).await,
         };
-        self.keep_outcome(done.as_ref().err());
+        self.note_outcome(done.as_ref().err());
         done
+    }
+
+    /// Keeps how syncs went, a while after they did: nobody waits for the disk to hear that there is nothing new.
+    pub(crate) async fn keep_progress(&self) -> Result<Infallible, SdkError> {
+        loop {
+            self.noted.notified().await;
+            sleep(PROGRESS_GATHERED).await;
+            self.keep_progress_now();
+        }
     }
 
     /// Stays connected and takes news until the work is given up, or until only the application can help.
@@ -128,7 +146,7 @@ impl<S: Side> Engine<S> {
                 Err(error) => error,
             };
             *self.live_slot() = None;
-            self.keep_outcome(Some(&error));
+            self.note_outcome(Some(&error));
             let problem = error.problem();
             let retry_in = self.retry_in(&error, &mut backoff);
             log_disconnected(&error, retry_in);
@@ -153,28 +171,27 @@ impl<S: Side> Engine<S> {
         }
     }
 
-    /// Tells the server that we go.
+    /// Tells the server that we go, and keeps what is still to be kept.
     pub(crate) async fn shutdown(&self) {
         self.dialer.shutdown().await;
+        self.keep_progress_now();
     }
 
     async fn sync_alone(&self, listener: &dyn EventListener) -> Result<SyncReport, SdkError> {
-        let link = self.dial().await?;
-        let done = self.converse(&link.connection, Follow::Once, listener).await;
+        let (link, report) = self.dial_and_converse(Follow::Once, listener).await?;
         close(&link.connection);
-        done
+        Ok(report)
     }
 
     async fn follow(
         &self,
         backoff: &mut Backoff,
         listener: &dyn EventListener,
-    ) -> Result<std::convert::Infallible, SdkError> {
-        let Link { connection, mut news, .. } = self.dial().await?;
-        self.converse(&connection, Follow::Stay, listener).await?;
+    ) -> Result<Infallible, SdkError> {
+        let (Link { connection, mut news, .. }, _) = self.dial_and_converse(Follow::Stay, listener).await?;
         *self.live_slot() = Some(connection.clone());
         backoff.reset();
-        self.keep_outcome(None);
+        self.note_outcome(None);
         listener.on_event(Event::UpToDate);
         loop {
             tokio::select! {
@@ -210,7 +227,7 @@ impl<S: Side> Engine<S> {
                 break;
             }
             if S::outcome(&session).is_some() {
-                self.keep_outcome(None);
+                self.note_outcome(None);
                 return Ok(());
             }
             match timeout(NEWS_WITHIN, next_news(news)).await {
@@ -258,26 +275,53 @@ impl<S: Side> Engine<S> {
         }
     }
 
-    async fn dial(&self) -> Result<Link, SdkError> {
+    /// Connects, and asks while the server's Hello is under way: one round trip for both. The connection is closed when
+    /// either fails.
+    async fn dial_and_converse(
+        &self,
+        follow: Follow,
+        listener: &dyn EventListener,
+    ) -> Result<(Link, SyncReport), SdkError> {
         let (server, trust) = self.side.server().ok_or(SdkError::NotActivated)?;
         let key = self.keys.transport.transport_key()?;
-        let link = self.dialer.dial(&server, trust.claims(), &key).await?;
+        let opened = self.dialer.dial(&server, trust.claims(), &key).await?;
+        let connection = opened.connection().clone();
+        let (link, report) = tokio::join!(welcomed(opened), self.converse(&connection, follow, listener));
+        // Why the server does not welcome us says more than that the exchange broke.
+        let link = link?;
         let ahead = Some(ahead_seconds(&link.hello, self.clock.now()));
-        let progress = StoredProgress { server_ahead_seconds: ahead, ..self.side.progress() };
-        blocking(|| self.side.keep_progress(progress))?;
-        Ok(link)
+        self.note_progress(StoredProgress { server_ahead_seconds: ahead, ..self.side.progress() });
+        let report = report.inspect_err(|_| close(&connection))?;
+        Ok((link, report))
     }
 
-    /// Keeps how it went, for the status view. That this itself may fail is the next call's to notice.
-    fn keep_outcome(&self, error: Option<&SdkError>) {
+    fn note_outcome(&self, error: Option<&SdkError>) {
         let mut progress = self.side.progress();
         progress.problem = error.map(SdkError::problem);
         if error.is_none() {
             progress.last_success = Some(self.clock.now());
         }
-        if let Err(error) = blocking(|| self.side.keep_progress(progress)) {
-            let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "outcome of a sync not kept");
+        self.note_progress(progress);
+    }
+
+    fn note_progress(&self, progress: StoredProgress) {
+        self.side.note_progress(progress);
+        self.noted.notify_one();
+    }
+
+    /// For the status view after a restart. That this fails is the next commit's to notice.
+    fn keep_progress_now(&self) {
+        let progress = self.side.progress();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if *kept == progress {
+            return;
+        }
+        match blocking(|| self.side.keep_progress(&progress)) {
+            Ok(()) => *kept = progress,
+            Err(error) => {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(error, "outcome of a sync not kept");
+            }
         }
     }
 
@@ -321,5 +365,7 @@ fn log_disconnected(error: &SdkError, retry_in: Option<Duration>) {
     }
 }
 
+/// Of two syncs within this time only the later is kept on disk.
+const PROGRESS_GATHERED: Duration = Duration::from_secs(1);
 /// Time between two frames of one push.
 const NEWS_WITHIN: Duration = Duration::from_secs(30);

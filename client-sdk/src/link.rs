@@ -9,7 +9,7 @@ use bhyt_core::sync::messages::{Hello, Reply, Request};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{KeyUse, TrustBundle};
 use bhyt_platform::quic::{
-    Client, ClientConnection, ClientSettings, CloseCode, CloseReason, Exchange, News, PeerKey,
+    Client, ClientConnection, ClientSettings, CloseCode, CloseReason, Exchange, News, Opened, PeerKey,
     TransportError, TransportKey,
 };
 use tokio::sync::OnceCell;
@@ -36,25 +36,22 @@ impl Dialer {
         Self { client: OnceCell::new(), settings }
     }
 
-    /// Connects to `server` (host and port) as the holder of `key`. The server must hold a transport key of `trust`.
+    /// Connects to `server` (host and port) as the holder of `key`. The server must hold a transport key of `trust`; that
+    /// it has proven. What it thinks of `key` shows in [`welcomed`].
     pub(crate) async fn dial(
         &self,
         server: &str,
         trust: &TrustBundle,
         key: &TransportKey,
-    ) -> Result<Link, SdkError> {
+    ) -> Result<Opened, SdkError> {
         let client = self.client.get_or_try_init(|| async { Client::bind(None) }).await?;
         let address = resolve(server).await?;
         let mut last = SdkError::untrusted(NoServerKey);
         // While a server changes its key the bundle names the old one and the new one.
         for trusted in trust.keys_for(KeyUse::Transport) {
             let pin = PeerKey::new(*trusted.key.as_bytes());
-            match client.connect(address, pin, key, &self.settings).await {
-                Ok(connected) => {
-                    let hello = codec::decode(&connected.hello)?;
-                    let (connection, news) = (connected.connection, connected.news);
-                    return Ok(Link { connection, news, hello });
-                }
+            match client.open(address, pin, key, &self.settings).await {
+                Ok(opened) => return Ok(opened),
                 Err(error @ TransportError::WrongServerKey) => last = error.into(),
                 Err(error) => return Err(error.into()),
             }
@@ -76,6 +73,17 @@ impl Dialer {
             client.shutdown(GOODBYE_WITHIN).await;
         }
     }
+}
+
+/// Waits for the server's first words; a connection that it does not welcome is closed.
+pub(crate) async fn welcomed(opened: Opened) -> Result<Link, SdkError> {
+    let connection = opened.connection().clone();
+    let welcomed = async {
+        let connected = opened.welcomed().await?;
+        let hello = codec::decode(&connected.hello)?;
+        Ok(Link { connection: connected.connection, news: connected.news, hello })
+    };
+    welcomed.await.inspect_err(|_| close(&connection))
 }
 
 /// One request and its replies.

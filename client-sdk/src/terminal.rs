@@ -1,5 +1,6 @@
 //! The clinic: answers a scanned code in an instant and offline, and keeps what it answers from up to date.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use bhyt_core::ids::FacilityCode;
@@ -18,7 +19,7 @@ use crate::config::{Config, Ground, Kind};
 use crate::engine::{Engine, SyncReport};
 use crate::error::{Problem, SdkError};
 use crate::events::{EventListener, NoListener};
-use crate::host::Host;
+use crate::host::{Host, Work};
 use crate::keeper::{Keeper, Note};
 use crate::keys::{device_id, terminal_key};
 use crate::seen_cards::SeenCards;
@@ -47,8 +48,9 @@ use crate::watching::Watching;
 /// ```
 #[derive(Debug)]
 pub struct Terminal {
-    /// Dropped before the host: no work outlives its terminal.
+    /// Both dropped before the host: no work outlives its terminal.
     watching: Watching,
+    _keeping: Work<Infallible>,
     engine: Arc<Engine<TerminalStore>>,
     replay: Mutex<ReplayCache>,
     seen: SeenCards,
@@ -115,7 +117,9 @@ impl Terminal {
         let settings = ClientSettings::terminal();
         let engine = Engine::new(store, ground.keys, ground.clock, ground.entropy, settings);
         let (engine, host) = (Arc::new(engine), Host::start()?);
-        Ok(Self { watching: Watching::default(), engine, replay, seen, keeper, host })
+        let noting = engine.clone();
+        let keeping = host.run(async move { noting.keep_progress().await });
+        Ok(Self { watching: Watching::default(), _keeping: keeping, engine, replay, seen, keeper, host })
     }
 
     /// Enrols this terminal, and syncs. It is enrolled when this returns, even if the sync that follows did not go

@@ -12,7 +12,7 @@ use crate::error::{Refused, SdkError};
 use crate::events::{Event, EventListener};
 use crate::host::blocking;
 use crate::keys::{DeviceKeys, terminal_key};
-use crate::link::{Conversation, close};
+use crate::link::{Conversation, close, welcomed};
 use crate::stored::StoredProgress;
 use crate::terminal::Enrolment;
 use crate::terminal_store::{TerminalChange, TerminalStore};
@@ -74,7 +74,11 @@ impl Side for TerminalStore {
         self.held().progress
     }
 
-    fn keep_progress(&self, progress: StoredProgress) -> Result<(), SdkError> {
+    fn note_progress(&self, progress: StoredProgress) {
+        self.set_progress(progress);
+    }
+
+    fn keep_progress(&self, progress: &StoredProgress) -> Result<(), SdkError> {
         self.put_progress(progress)
     }
 }
@@ -105,7 +109,7 @@ impl Engine<TerminalStore> {
         let key = self.keys.transport.transport_key()?;
         let terminal_key = terminal_key(&self.keys)?;
         let request = Request::Enrol(Enrol { token: asked.token, terminal_key });
-        let link = self.dialer.dial(&asked.server, trust.claims(), &key).await?;
+        let link = welcomed(self.dialer.dial(&asked.server, trust.claims(), &key).await?).await?;
         let _turn = self.turn.lock().await;
         let mut conversation = Conversation::begin(&link.connection, &request).await?;
         let facility = match conversation.next().await? {

@@ -208,15 +208,16 @@ impl TerminalStore {
         Ok(key)
     }
 
+    /// Notes how a sync went.
+    pub(crate) fn set_progress(&self, progress: StoredProgress) {
+        self.change(|held| held.progress = progress);
+    }
+
     /// Keeps how a sync went.
-    pub(crate) fn put_progress(&self, progress: StoredProgress) -> Result<(), SdkError> {
-        if self.held().progress != progress {
-            let mut batch = Batch::new();
-            put(&mut batch, PROGRESS_KEY, &progress)?;
-            self.cache.commit(batch)?;
-            self.change(|held| held.progress = progress);
-        }
-        Ok(())
+    pub(crate) fn put_progress(&self, progress: &StoredProgress) -> Result<(), SdkError> {
+        let mut batch = Batch::new();
+        put(&mut batch, PROGRESS_KEY, progress)?;
+        Ok(self.cache.commit(batch)?)
     }
 
     /// Changes what the next answer stands on. Answers under way go on with what they took.

@@ -1,5 +1,6 @@
 //! The phone: a family's cards, shown at once and offline, kept up to date when there is a network.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bhyt_core::ids::MemberId;
@@ -12,7 +13,7 @@ use crate::config::{Config, Ground, Kind};
 use crate::engine::{Engine, SyncReport};
 use crate::error::SdkError;
 use crate::events::{EventListener, NoListener};
-use crate::host::Host;
+use crate::host::{Host, Work};
 use crate::present::{PreparedPresentation, without_proof};
 use crate::view::{CardView, ForkEvidence, ShownCard, WalletStatus, shown_cards, wallet_status};
 use crate::wallet_store::WalletStore;
@@ -45,8 +46,9 @@ use crate::watching::Watching;
 /// ```
 #[derive(Debug)]
 pub struct Wallet {
-    /// Dropped before the host: no work outlives its wallet.
+    /// Both dropped before the host: no work outlives its wallet.
     watching: Watching,
+    _keeping: Work<Infallible>,
     engine: Arc<Engine<WalletStore>>,
     host: Host,
 }
@@ -72,7 +74,9 @@ impl Wallet {
         let settings = ClientSettings::phone();
         let engine = Engine::new(store, ground.keys, ground.clock, ground.entropy, settings);
         let (engine, host) = (Arc::new(engine), Host::start()?);
-        Ok(Self { watching: Watching::default(), engine, host })
+        let noting = engine.clone();
+        let keeping = host.run(async move { noting.keep_progress().await });
+        Ok(Self { watching: Watching::default(), _keeping: keeping, engine, host })
     }
 
     /// Takes a member onto this phone, and syncs. The member is there when this returns, even if the sync that follows

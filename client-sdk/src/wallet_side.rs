@@ -14,7 +14,7 @@ use crate::error::{Refused, SdkError};
 use crate::events::{Event, EventListener};
 use crate::host::blocking;
 use crate::keys::DeviceKeys;
-use crate::link::{Conversation, close};
+use crate::link::{Conversation, close, welcomed};
 use crate::stored::StoredProgress;
 use crate::wallet::Activation;
 use crate::wallet_store::{Change, WalletStore};
@@ -71,7 +71,11 @@ impl Side for WalletStore {
         self.held().progress
     }
 
-    fn keep_progress(&self, progress: StoredProgress) -> Result<(), SdkError> {
+    fn note_progress(&self, progress: StoredProgress) {
+        self.set_progress(progress);
+    }
+
+    fn keep_progress(&self, progress: &StoredProgress) -> Result<(), SdkError> {
         self.put_progress(progress)
     }
 }
@@ -119,7 +123,7 @@ impl Engine<WalletStore> {
             presentation_key: self.keys.presentation.public_key()?,
             possession: self.prove_possession(key.public_key().as_bytes())?,
         });
-        let link = self.dialer.dial(&asked.server, trust.claims(), &key).await?;
+        let link = welcomed(self.dialer.dial(&asked.server, trust.claims(), &key).await?).await?;
         let _turn = self.turn.lock().await;
         let mut conversation = Conversation::begin(&link.connection, &request).await?;
         let member = match conversation.next().await? {

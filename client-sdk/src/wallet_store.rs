@@ -153,13 +153,14 @@ impl WalletStore {
         }
     }
 
+    /// Notes how a sync went.
+    pub(crate) fn set_progress(&self, progress: StoredProgress) {
+        self.held_mut().progress = progress;
+    }
+
     /// Keeps how a sync went.
-    pub(crate) fn put_progress(&self, progress: StoredProgress) -> Result<(), SdkError> {
-        if self.held().progress != progress {
-            self.cache.keep_progress(&progress)?;
-            self.held_mut().progress = progress;
-        }
-        Ok(())
+    pub(crate) fn put_progress(&self, progress: &StoredProgress) -> Result<(), SdkError> {
+        Ok(self.cache.keep_progress(progress)?)
     }
 
     /// Forgets the feed of a member whose records do not follow on: all of it is read again up to the mark and beyond,

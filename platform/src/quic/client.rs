@@ -1,5 +1,6 @@
 //! The client's end: one UDP socket for all connections, over all changes of network. A connection counts as
-//! made only when the server's Hello has arrived, because in TLS 1.3 a refusal shows only on the first read.
+//! made only when the server's Hello has arrived, because in TLS 1.3 a refusal shows only on the first read. Whoever
+//! knows what to ask may ask before that: the server's key is proven by then, and a round trip is saved.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bhyt_core::limits::HELLO_BYTES_MAX;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::codes::{CloseCode, CloseReason};
 use super::error::{TransportError, close_reason};
@@ -22,6 +23,14 @@ use super::{socket, tls};
 pub struct Client {
     endpoint: quinn::Endpoint,
     local: Option<IpAddr>,
+}
+
+/// A connection whose handshake is done: the server has proven its key, and has not said yet whether it takes ours.
+#[derive(Debug)]
+pub struct Opened {
+    connection: ClientConnection,
+    until: Instant,
+    within: Duration,
 }
 
 /// What a successful [`Client::connect`] gives.
@@ -62,9 +71,27 @@ impl Client {
         key: &TransportKey,
         settings: &ClientSettings,
     ) -> Result<Connected, TransportError> {
+        self.open(server, server_key, key, settings).await?.welcomed().await
+    }
+
+    /// The first half of [`Self::connect`], for who has a request at hand: it can be sent on
+    /// [`Opened::connection`] while the Hello is under way.
+    ///
+    /// # Errors
+    /// Those of [`Self::connect`]. A refusal shows in [`Opened::welcomed`].
+    pub async fn open(
+        &self,
+        server: SocketAddr,
+        server_key: PeerKey,
+        key: &TransportKey,
+        settings: &ClientSettings,
+    ) -> Result<Opened, TransportError> {
         let within = settings.connect_within;
-        let connected = timeout(within, self.shake_hands(server, server_key, key, settings)).await;
-        connected.unwrap_or(Err(TransportError::TimedOut { within }))
+        let until = Instant::now() + within;
+        let opened = timeout_at(until, self.shake_hands(server, server_key, key, settings)).await;
+        let connection = opened.unwrap_or(Err(TransportError::TimedOut { within }))?;
+        let connection = ClientConnection { connection, frame_within: settings.frame_within };
+        Ok(Opened { connection, until, within })
     }
 
     /// Moves all connections to a fresh socket, for when the network has changed. They stay open.
@@ -89,7 +116,7 @@ impl Client {
         server_key: PeerKey,
         key: &TransportKey,
         settings: &ClientSettings,
-    ) -> Result<Connected, TransportError> {
+    ) -> Result<quinn::Connection, TransportError> {
         let (crypto, mismatch) = tls::client_crypto(key, server_key)
             .map_err(|error| TransportError::Handshake { source: error.into() })?;
         let mut config = quinn::ClientConfig::new(Arc::new(crypto));
@@ -98,30 +125,46 @@ impl Client {
             .endpoint
             .connect_with(config, server, tls::SERVER_NAME)
             .map_err(|error| TransportError::Unreachable { server, source: error.into() })?;
-        let connection = connecting.await.map_err(|error| {
+        connecting.await.map_err(|error| {
             if mismatch.load(Ordering::Acquire) {
                 TransportError::WrongServerKey
             } else {
                 handshake_error(error)
             }
-        })?;
-        let stream = connection.accept_uni().await.map_err(handshake_error)?;
-        let mut reader = FrameReader::new(stream);
-        let hello = match reader.next(HELLO_BYTES_MAX, settings.connect_within).await {
-            Ok(Some(hello)) => hello,
-            Ok(None) => return Err(TransportError::FrameCutShort),
-            Err(TransportError::Closed { reason: CloseReason::Peer(code), .. }) => {
-                return Err(TransportError::Refused { code });
+        })
+    }
+}
+
+impl Opened {
+    /// For exchanges. One that is begun now may find that the server does not take our key; [`Self::welcomed`] says why.
+    #[must_use]
+    pub fn connection(&self) -> &ClientConnection {
+        &self.connection
+    }
+
+    /// Waits for the server's Hello, for what is left of the time of the settings.
+    ///
+    /// # Errors
+    /// `Refused`, `TimedOut`, `Closed`, and those of a frame.
+    pub async fn welcomed(self) -> Result<Connected, TransportError> {
+        let Self { connection: ours, until, within } = self;
+        let connection = ours.connection.clone();
+        let hello = async {
+            let stream = connection.accept_uni().await.map_err(handshake_error)?;
+            let mut reader = FrameReader::new(stream);
+            match reader.next(HELLO_BYTES_MAX, within).await {
+                Ok(Some(hello)) => Ok((reader, hello)),
+                Ok(None) => Err(TransportError::FrameCutShort),
+                Err(TransportError::Closed { reason: CloseReason::Peer(code), .. }) => {
+                    Err(TransportError::Refused { code })
+                }
+                Err(error) => Err(error),
             }
-            Err(error) => return Err(error),
         };
-        let news = News {
-            connection: connection.clone(),
-            current: Some(reader),
-            frame_within: settings.frame_within,
-        };
-        let connection = ClientConnection { connection, frame_within: settings.frame_within };
-        Ok(Connected { connection, news, hello })
+        let welcomed = timeout_at(until, hello).await;
+        let (reader, hello) = welcomed.unwrap_or(Err(TransportError::TimedOut { within }))?;
+        let news = News { connection, current: Some(reader), frame_within: ours.frame_within };
+        Ok(Connected { connection: ours, news, hello })
     }
 }
 

@@ -67,7 +67,7 @@ mod socket;
 mod tls;
 
 pub use admission::{AddressProof, Admission, ConnectionId, TransportCounts, Verdict};
-pub use client::{Client, ClientConnection, Connected, News};
+pub use client::{Client, ClientConnection, Connected, News, Opened};
 pub use codes::{CloseCode, CloseReason, RefuseCode};
 pub use connection::{Arrival, ServerConnection};
 pub use error::{Cause, TransportError};
