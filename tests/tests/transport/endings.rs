@@ -52,6 +52,48 @@ async fn a_stranger_is_told_so_instead_of_a_hello() {
 }
 
 #[tokio::test]
+async fn who_has_a_question_at_hand_asks_before_the_hello() {
+    let world = World::new();
+    let opened = world.open(1).await;
+    let mut asked = opened.connection().open_exchange().await.unwrap();
+    asked.send(b"anything new?").await.unwrap();
+    asked.finish().unwrap();
+    let arrival = world.arrival().await;
+    let server = arrival.welcome(b"hello").await.unwrap();
+    let mut seen = server.accept_exchange().await.unwrap();
+    assert_eq!(seen.receive(100, PATIENCE).await.unwrap().as_deref(), Some(&b"anything new?"[..]));
+    seen.send(b"no").await.unwrap();
+    assert_eq!(asked.receive(100, PATIENCE).await.unwrap().as_deref(), Some(&b"no"[..]));
+    assert_eq!(opened.welcomed().await.unwrap().hello, b"hello");
+}
+
+#[tokio::test]
+async fn a_question_before_the_hello_of_a_server_that_refuses_is_not_answered_and_the_refusal_is_told() {
+    let world = World::new();
+    let opened = world.open(1).await;
+    let mut asked = opened.connection().open_exchange().await.unwrap();
+    asked.send(b"anything new?").await.unwrap();
+    world.arrival().await.refuse(CloseCode::Retired);
+    let answer = asked.receive(100, PATIENCE).await;
+    assert!(matches!(answer, Err(TransportError::Closed { .. })), "{answer:?}");
+    match opened.welcomed().await {
+        Err(TransportError::Refused { code }) => assert_eq!(code, CloseCode::Retired),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_hello_that_does_not_come_is_a_time_out_of_the_whole() {
+    let world = World::new();
+    let settings = ClientSettings { connect_within: Duration::from_millis(300), ..ClientSettings::phone() };
+    let address = world.listener.local_address();
+    let opened = world.client.open(address, world.server_key, &key(1), &settings).await.unwrap();
+    let _silent = world.arrival().await;
+    let welcomed = opened.welcomed().await;
+    assert!(matches!(welcomed, Err(TransportError::TimedOut { .. })), "{welcomed:?}");
+}
+
+#[tokio::test]
 async fn a_shutdown_lets_a_running_exchange_finish_and_says_goodbye() {
     let world = World::new();
     let (mut connected, server) = world.pair(1).await;

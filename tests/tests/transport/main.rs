@@ -9,7 +9,7 @@ use std::time::Duration;
 use bhyt_core::limits::FRAME_BYTES_MAX;
 use bhyt_platform::quic::{
     Arrival, Client, ClientConnection, ClientSettings, CloseCode, CloseReason, Connected, Families, Listener,
-    PeerKey, RefuseCode, ServerConfig, ServerConnection, ServerLimits, TransportError, TransportKey,
+    Opened, PeerKey, RefuseCode, ServerConfig, ServerConnection, ServerLimits, TransportError, TransportKey,
 };
 use tokio::time::timeout;
 
@@ -52,6 +52,13 @@ impl World {
     async fn dial_by(&self, client: &Client, phone: u8) -> Result<Connected, TransportError> {
         let address = self.listener.local_address();
         client.connect(address, self.server_key, &key(phone), &ClientSettings::phone()).await
+    }
+
+    /// A connection without its Hello.
+    async fn open(&self, phone: u8) -> Opened {
+        let address = self.listener.local_address();
+        let opened = self.client.open(address, self.server_key, &key(phone), &ClientSettings::phone()).await;
+        opened.unwrap()
     }
 
     async fn arrival(&self) -> Arrival {
