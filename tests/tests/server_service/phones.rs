@@ -12,7 +12,7 @@ use bhyt_core::sync::messages::{Follow, Hello, Reply, Request};
 use bhyt_core::sync::wallet::Effect;
 use bhyt_core::trust::KeyUse;
 
-use crate::world::{DAY, Phone, START, World, card_row, key, number};
+use crate::world::{DAY, Phone, START, World, activate_p256, card_row, key, number, p256_key, social};
 
 #[tokio::test]
 async fn a_card_is_issued_and_reaches_the_phone_signed_and_bound() {
@@ -168,6 +168,34 @@ async fn two_phones_hold_one_card_under_two_numbers_and_a_new_card_reaches_both(
         phone.sync(&world).await;
         assert_eq!(phone.credentials().len(), 2);
     }
+}
+
+#[tokio::test]
+async fn a_phone_that_moves_to_a_key_on_p256_gives_up_its_old_hold() {
+    let world = World::new().await;
+    world.member_with_card().await;
+    let mut terminal = world.terminal(9).await;
+    let mut phone = world.phone(1, 1).await;
+    phone.sync(&world).await;
+    let bound = |phone: &Phone| {
+        let card = Signed::<CardClaims>::decode(&phone.credentials()[0]).unwrap();
+        let key = world.authority.first().claims().key(card.key_id(), KeyUse::Card).unwrap().key;
+        let claims = card.verify(&key).unwrap().into_claims();
+        (claims.status_index, claims.binding.unwrap())
+    };
+    let (index, old) = bound(&phone);
+
+    let code = world.code(AdminCommand::MakeDeviceCode(social(1))).await;
+    let replies = world.ask(1, activate_p256(1, &social(1), &code)).await;
+    assert!(matches!(replies[..], [Reply::Activated(_), Reply::Done]), "{replies:?}");
+    let mut moved = Phone::new(&world, 1, phone.member, p256_key(1).public_key());
+    moved.sync(&world).await;
+    let (same_index, new) = bound(&moved);
+    assert_eq!((same_index, new.key), (index, p256_key(1).public_key()));
+    assert_ne!(new.number, old.number);
+    world.sync_terminal(9, &mut terminal).await;
+    let list = terminal.status().unwrap().list();
+    assert!(list.binding_retired(index, old.number) && !list.binding_retired(index, new.number));
 }
 
 #[tokio::test]
