@@ -6,6 +6,8 @@ use std::fmt;
 use chrono::{Datelike, NaiveDate};
 use serde::{Deserialize, Serialize};
 
+use crate::ids::MalformedId;
+
 /// Seconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct UnixSeconds(pub u64);
@@ -41,6 +43,7 @@ impl UnixSeconds {
 
 /// A day of the calendar in Vietnam, as days since 1970-01-01; negative before.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "i32")]
 pub struct Day(i32);
 
 impl Day {
@@ -103,6 +106,13 @@ impl Day {
     }
 }
 
+impl TryFrom<i32> for Day {
+    type Error = MalformedId;
+    fn try_from(days: i32) -> Result<Self, MalformedId> {
+        Self::from_days(days.into()).ok_or(MalformedId("Day"))
+    }
+}
+
 impl fmt::Display for Day {
     /// `dd/MM/yyyy`, as people in Vietnam read it.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -113,6 +123,7 @@ impl fmt::Display for Day {
 
 /// A birth date as far as it is known; many old registers hold only a year (QĐ 4750, `NGAY_SINH`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "StoredBirthDate")]
 pub enum BirthDate {
     /// The whole date.
     Day(Day),
@@ -168,6 +179,27 @@ impl BirthDate {
     }
 }
 
+/// As it stands in a store, before its bounds are checked; the same bytes.
+#[derive(Deserialize)]
+enum StoredBirthDate {
+    Day(Day),
+    Month { year: u16, month: u8 },
+    Year(u16),
+}
+
+impl TryFrom<StoredBirthDate> for BirthDate {
+    type Error = MalformedId;
+    fn try_from(stored: StoredBirthDate) -> Result<Self, MalformedId> {
+        let date = match stored {
+            StoredBirthDate::Day(day) => Self::Day(day),
+            StoredBirthDate::Month { year, month } => Self::Month { year, month },
+            StoredBirthDate::Year(year) => Self::Year(year),
+        };
+        let is_sound = matches!(date, Self::Day(_)) || Self::parse_partial(&date.iso()) == Some(date);
+        is_sound.then_some(date).ok_or(MalformedId("BirthDate"))
+    }
+}
+
 impl fmt::Display for BirthDate {
     /// `dd/MM/yyyy`, `MM/yyyy` or `yyyy`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -194,6 +226,7 @@ fn epoch() -> NaiveDate {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::bare;
 
     #[test]
     fn days_turn_at_seventeen_hours_utc() {
@@ -219,6 +252,27 @@ mod tests {
         assert_eq!(Day::from_days(DAY_MAX).unwrap().iso(), "2999-12-31");
         assert!(Day::from_days(DAY_MIN - 1).is_none() && Day::from_days(DAY_MAX + 1).is_none());
         assert_eq!(Day::from_days(0).unwrap().iso(), "1970-01-01");
+    }
+
+    /// What is stored is a date when it is read, or is not read.
+    #[test]
+    fn stored_dates_are_inside_their_bounds() {
+        let day = |days: i32| bare::decode::<Day>(&bare::encode(&days)).is_ok();
+        assert!(day(DAY_MIN as i32) && day(DAY_MAX as i32) && day(-1));
+        assert!(!day(DAY_MIN as i32 - 1) && !day(DAY_MAX as i32 + 1) && !day(i32::MIN) && !day(i32::MAX));
+        let birth = |kind: u32, rest: &[u8]| {
+            let bytes = [&kind.to_le_bytes(), rest].concat();
+            let read = bare::decode::<BirthDate>(&bytes);
+            read.is_ok_and(|date| bare::encode(&date) == bytes)
+        };
+        let year = 1994_u16.to_le_bytes();
+        assert!(birth(0, &[1, 0, 0, 0]) && birth(1, &[year[0], year[1], 12]) && birth(2, &year));
+        assert!(!birth(0, &[0, 0, 0, 0x7f]) && !birth(3, &year));
+        assert!(!birth(1, &[year[0], year[1], 13]) && !birth(1, &[year[0], year[1], 0]));
+        for year in [0, 999, 1_799, 3_000, u16::MAX] {
+            let year = year.to_le_bytes();
+            assert!(!birth(2, &year) && !birth(1, &[year[0], year[1], 1]));
+        }
     }
 
     #[test]

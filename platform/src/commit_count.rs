@@ -9,7 +9,7 @@ use std::io::{Seek, Write};
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use crate::files::{FileAccess, FileOperation, read_bounded};
+use crate::files::{FileAccess, FileError, FileOperation, read_bounded};
 use crate::kv::StoreError;
 
 /// The open file.
@@ -21,13 +21,16 @@ pub(crate) struct CommitCount {
 impl CommitCount {
     /// The count in `path`, and the file for new ones.
     pub(crate) fn open(path: &Path) -> Result<(Self, u64), StoreError> {
-        let count = match read_bounded(path, COUNT_BYTES) {
-            Ok(bytes) => decode(&bytes).unwrap_or(0),
-            Err(error) if error.is_missing() => 0,
+        let found = match read_bounded(path, COUNT_BYTES) {
+            Ok(bytes) => decode(&bytes),
+            Err(FileError::TooLong { .. }) => None,
+            Err(error) if error.is_missing() => None,
             Err(error) => return Err(error.into()),
         };
+        let count = found.unwrap_or(0);
         let mut options = FileAccess::OwnerOnly.options();
-        let file = options.write(true).create(true).truncate(false).open(path);
+        // What is no count is no beginning of one either.
+        let file = options.write(true).create(true).truncate(found.is_none()).open(path);
         let file = file.map_err(StoreError::at(FileOperation::Open, path))?;
         Ok((Self { state: Mutex::new((file, count)) }, count))
     }
@@ -71,9 +74,23 @@ mod tests {
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(bytes[..8], [2, 1, 0, 0, 0, 0, 0, 0]);
         assert_eq!(CommitCount::open(&path).unwrap().1, 0x0102);
-        for damaged in [&bytes[..11], &[&bytes[..11], &[1]].concat(), b""] {
+        let check = |damaged: &[u8]| {
             std::fs::write(&path, damaged).unwrap();
-            assert_eq!(CommitCount::open(&path).unwrap().1, 0);
+            let (count, found) = CommitCount::open(&path).unwrap();
+            assert_eq!(found, 0, "{damaged:?}");
+            // And it counts on from there, whatever stood there before.
+            count.note(3);
+            drop(count);
+            assert_eq!(CommitCount::open(&path).unwrap().1, 3, "{damaged:?}");
+        };
+        (0..bytes.len()).for_each(|cut| check(&bytes[..cut]));
+        check(&[&bytes[..], &[0]].concat());
+        check(&[&bytes[..], &bytes[..]].concat());
+        check(&vec![0xff; 100_000]);
+        for bit in 0..bytes.len() * 8 {
+            let mut changed = bytes.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            check(&changed);
         }
     }
 }

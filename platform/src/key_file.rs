@@ -298,6 +298,38 @@ mod tests {
         assert!(matches!(newer, KeyFileError::NewerVersion { .. }));
     }
 
+    /// Cut, longer, or with a bit changed, a line is refused, or is another key: there is no checksum, and whoever uses the
+    /// wrong key is refused by those who know the right one. Never is it the same key in another writing.
+    #[test]
+    fn a_key_has_one_writing() {
+        let good = format!("bhyt-key 1 terminal {}\n", "5a".repeat(32)).into_bytes();
+        for cut in 0..good.len() {
+            assert!(check(&good[..cut]).is_err(), "cut at {cut}");
+        }
+        for tail in ["\n", "\0", " ", "\r\n", "bhyt-key 1 terminal"] {
+            assert!(check(&[&good[..], tail.as_bytes()].concat()).is_err(), "{tail:?}");
+        }
+        let digits = good.len() - 65..good.len() - 1;
+        for bit in 0..good.len() * 8 {
+            let mut changed = good.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            match check(&changed) {
+                Ok(key) => assert!(digits.contains(&(bit / 8)) && key.as_bytes() != &[0x5a; 32], "bit {bit}"),
+                Err(KeyFileError::Malformed { .. }) => {}
+                Err(KeyFileError::OtherUse { .. }) => assert!((11..19).contains(&(bit / 8)), "bit {bit}"),
+                Err(KeyFileError::NewerVersion { .. }) => assert_eq!(bit / 8, 9, "bit {bit}"),
+                Err(error) => panic!("bit {bit}: {error:?}"),
+            }
+        }
+        // What is longer than a key file may be is never read to its end.
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("long.key");
+        create_key_file(&path, TERMINAL, &SecretBytes::new([1; 32])).unwrap();
+        let long = [fs::read(&path).unwrap(), vec![b' '; 1 << 20]].concat();
+        fs::write(&path, long).unwrap();
+        assert!(matches!(read_key_file(&path, TERMINAL), Err(KeyFileError::Malformed { .. })));
+    }
+
     #[test]
     fn errors_and_debug_show_no_key() {
         let secret = SecretBytes::new([0x5a; 32]);

@@ -140,20 +140,22 @@ pub(crate) fn examine(folder: &Path, kind: StoreKind, unfinished: &[&str]) -> Re
     };
     let foreign = || StoreError::Foreign { path: folder.to_owned() };
     let damaged = || StoreError::Corrupt { path: folder.join(SCHEMA_FILE), what: Damage::SchemaFile };
-    let text = str::from_utf8(&line).map_err(|_| damaged())?;
-    let mut words = text.split_ascii_whitespace();
-    if words.next() != Some(SCHEMA_WORD) {
+    let text = str::from_utf8(&line).ok().and_then(|text| text.strip_suffix('\n'));
+    let text = text.filter(|text| !text.contains('\n')).ok_or_else(damaged)?;
+    let mut words = text.split(' ');
+    let (word, number, named) = (words.next(), words.next().unwrap_or_default(), words.next());
+    let found: u32 = number.parse().map_err(|_| damaged())?;
+    // There is no schema before the first, and a number has one writing.
+    if word != Some(SCHEMA_WORD) || found < SCHEMA || found.to_string() != number {
         return Err(damaged());
     }
-    let found: u32 = words.next().and_then(|word| word.parse().ok()).ok_or_else(damaged)?;
     if found > SCHEMA {
         return Err(StoreError::NewerVersion { path: folder.to_owned(), found, known: SCHEMA });
     }
-    // There is no schema before the first.
-    if found != SCHEMA || !text.ends_with('\n') {
+    if words.next().is_some() {
         return Err(damaged());
     }
-    if words.next() != Some(kind.name()) { Err(foreign()) } else { Ok(Found::Existing) }
+    if named != Some(kind.name()) { Err(foreign()) } else { Ok(Found::Existing) }
 }
 
 /// The lock of a store, held until dropped; the system drops it with the process.
@@ -234,3 +236,49 @@ const ROOM_FILE: &str = ".room.bhyt-tmp";
 const ROOM_BLOCK_BYTES: usize = 64 * 1024;
 /// 4 MiB: two of the engine's segments, one that is there from the start and one to begin.
 const ROOM_BLOCKS: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Each cut and each changed bit of the line is refused, and the folder stays as it was: no store is opened as what it
+    /// is not, and none is made over one that cannot be read.
+    #[test]
+    fn a_schema_file_that_was_touched_opens_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SCHEMA_FILE);
+        let line = format!("{SCHEMA_WORD} {SCHEMA} own\n").into_bytes();
+        let check = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            let found = examine(folder.path(), StoreKind::Own, &[]);
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+            found
+        };
+        assert!(matches!(check(&line), Ok(Found::Existing)));
+        for cut in 0..line.len() {
+            assert!(matches!(check(&line[..cut]), Err(StoreError::Corrupt { .. })), "cut at {cut}");
+        }
+        for bit in 0..line.len() * 8 {
+            let mut changed = line.clone();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            let error = check(&changed).unwrap_err();
+            let named = match error {
+                StoreError::Corrupt { .. } => true,
+                // Another number, and another name of a kind.
+                StoreError::NewerVersion { .. } => bit / 8 == SCHEMA_WORD.len() + 1,
+                StoreError::Foreign { .. } => bit / 8 > SCHEMA_WORD.len() + 2,
+                _ => false,
+            };
+            assert!(named, "bit {bit}: {error:?}");
+        }
+        for tail in ["x\n", "own\n", " \n", "\n", "\0"] {
+            let error = check(&[&line[..], tail.as_bytes()].concat());
+            assert!(matches!(error, Err(StoreError::Corrupt { .. })), "{tail:?}: {error:?}");
+        }
+        for other in
+            ["bhyt-store  1 own\n", "bhyt-store +1 own\n", "bhyt-store 01 own\n", " bhyt-store 1 own\n"]
+        {
+            assert!(matches!(check(other.as_bytes()), Err(StoreError::Corrupt { .. })), "{other:?}");
+        }
+    }
+}

@@ -7,6 +7,7 @@ pub mod demo;
 pub mod desk;
 pub mod dice;
 pub mod forge;
+pub mod frames;
 pub mod fuzz;
 pub mod kill;
 pub mod ledger;

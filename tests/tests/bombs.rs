@@ -12,17 +12,19 @@ use std::env;
 use std::fs;
 use std::process::Command;
 
+use bhyt_core::codec;
 use bhyt_core::cose::{Object, Unsigned, Verified};
 use bhyt_core::held_status::{HeldStatus, StatusFault};
-use bhyt_core::limits::{STATUS_BYTES_MAX, STATUS_DELTA_BYTES_MAX, STATUS_DELTAS_MAX};
+use bhyt_core::limits::{FRAME_BYTES_MAX, STATUS_BYTES_MAX, STATUS_DELTA_BYTES_MAX, STATUS_DELTAS_MAX};
 use bhyt_core::marks::Marks;
 use bhyt_core::presentation::Presentation;
-use bhyt_core::sync::messages::{Reply, SnapshotPiece};
+use bhyt_core::sync::messages::{Reply, Request, SnapshotPiece};
 use bhyt_core::sync::terminal::{TerminalEffect, TerminalSession};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{self, TrustBundle};
 use bhyt_tests::authority::{Authority, ListDraft, at};
 use bhyt_tests::forge::{Forge, bundle_payload_of, payload_of, seal_bundle};
+use bhyt_tests::frames::{replies, requests};
 use bhyt_tests::surgery::{Item, foreign_forms};
 use sha2::{Digest as _, Sha256};
 
@@ -130,6 +132,13 @@ fn set_off(role: &str, file: &[u8]) -> String {
             Err(error) => fault(error),
         },
         "pieces" => take_pieces(&held),
+        "frames" => {
+            for bytes in spoilt_frames() {
+                // Read or refused: `fields/frames` says which. Here is only what it takes.
+                let _ = (codec::decode::<Request>(&bytes), codec::decode::<Reply>(&bytes));
+            }
+            "all tried".to_owned()
+        }
         "lengths" => {
             for bytes in unpack(file) {
                 let read = [
@@ -145,6 +154,21 @@ fn set_off(role: &str, file: &[u8]) -> String {
         }
         other => panic!("no {other}"),
     }
+}
+
+/// Every frame with a length of a million, of 2^32 and of 2^64 in every place.
+fn spoilt_frames() -> impl Iterator<Item = Vec<u8>> {
+    let requests = requests().into_iter().map(|request| codec::encode(&request).unwrap());
+    let replies = replies().into_iter().map(|reply| codec::encode(&reply).unwrap());
+    let lengths = [1_u64 << 20, 1 << 32, u64::MAX];
+    requests.chain(replies).flat_map(move |frame| {
+        let places = (2..frame.len()).flat_map(move |place| lengths.map(|length| (place, length)));
+        places.map(move |(place, length)| {
+            let mut bytes = frame.clone();
+            bytes.iter_mut().skip(place).zip(length.to_le_bytes()).for_each(|(byte, new)| *byte = new);
+            bytes
+        })
+    })
 }
 
 /// A server that announces the largest snapshot there is and sends it byte by byte.
@@ -314,6 +338,12 @@ fn a_length_that_nothing_follows_takes_no_memory() {
         ),
     ];
     check("lengths", &pack(&bombs.concat()), "none read", FLOOR);
+}
+
+/// A frame that says it holds a million rows, or 2^64 bytes of text, in every place where a length can stand.
+#[test]
+fn a_frame_that_claims_to_be_long_takes_no_memory() {
+    check("frames", &[], "all tried", FLOOR + 2 * FRAME_BYTES_MAX as u64);
 }
 
 #[test]

@@ -9,6 +9,7 @@
 mod card;
 mod envelope;
 mod feed;
+mod frames;
 mod presentation;
 mod status;
 mod trust;
