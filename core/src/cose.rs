@@ -24,6 +24,8 @@ pub enum Object {
     Trust,
     /// Head of a member's feed.
     Head,
+    /// New epoch of a member's feed.
+    Epoch,
 }
 
 impl Object {
@@ -35,6 +37,7 @@ impl Object {
             Self::Status => b"bhyt/status/v1",
             Self::Trust => b"bhyt/trust/v1",
             Self::Head => b"bhyt/head/v1",
+            Self::Epoch => b"bhyt/epoch/v1",
         }
     }
 }

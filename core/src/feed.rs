@@ -2,9 +2,12 @@
 //! record. Bytes: `docs/formats.md`, "Feed".
 //!
 //! Here stands the head. Records travel and are stored in [`FeedPage`]s, a reader holds a [`FeedState`], and [`Chains`]
-//! keeps revisions in order.
+//! keeps revisions in order. An [`EpochStatement`] opens a new epoch after a restore, and a [`HandedRecord`] is what a phone
+//! gives back then.
 
 mod chain;
+mod epoch;
+mod hand_back;
 mod page;
 mod state;
 
@@ -19,6 +22,8 @@ use crate::record::Seq;
 use crate::time::UnixSeconds;
 
 pub use chain::{ChainFault, Chains, Link, current_records};
+pub use epoch::{EpochReason, EpochStatement};
+pub use hand_back::{HandedRecord, hand_back};
 pub use page::{Entry, FeedPage, PageFault};
 pub use state::{FeedFault, FeedState};
 

@@ -88,6 +88,12 @@ pub const BODY_BYTES_MAX: usize = 4 * 1024;
 pub const FEED_RECORDS_MAX: u64 = 1 << 20;
 /// Bytes of a signed feed head; every number in it at its largest takes 171.
 pub const HEAD_BYTES_MAX: usize = 192;
+/// Bytes of a signed statement of a new epoch; every number in it at its largest takes 182.
+pub const EPOCH_BYTES_MAX: usize = 208;
+/// Statements that the server keeps of one feed: a phone that was away for more restores than this is activated anew.
+pub const EPOCHS_KEPT_MAX: usize = 8;
+/// Hashes from a leaf to the root of the longest feed.
+pub const HAND_BACK_PATH_MAX: usize = 20;
 /// Hashes of a feed's frontier: one for each one bit of a size up to [`FEED_RECORDS_MAX`].
 pub const FRONTIER_HASHES_MAX: usize = 20;
 
@@ -144,6 +150,7 @@ const _: () = assert!(CARD_BYTES_MAX < BODY_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX * BINDINGS_MAX < VALUE_BYTES_MAX);
 const _: () = assert!(JOURNAL_FRAME_BYTES_MAX < u32::MAX as usize && BATCH_KEYS_MAX < u16::MAX as usize);
 const _: () = assert!(KEY_BYTES_MAX < u16::MAX as usize);
+const _: () = assert!(FEED_RECORDS_MAX <= 1 << HAND_BACK_PATH_MAX);
 const _: () = assert!((FEED_RECORDS_MAX - 1).count_ones() as usize <= FRONTIER_HASHES_MAX);
 const _: () = assert!(HELLO_BYTES_MAX < STREAM_WINDOW_BYTES as usize);
 const _: () = assert!(STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);

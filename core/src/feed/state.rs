@@ -10,7 +10,7 @@
 use crate::cose::Verified;
 use crate::feed::chain::{ChainFault, Chains};
 use crate::feed::page::{Entry, FeedPage};
-use crate::feed::{Epoch, Extent, FeedHead};
+use crate::feed::{Epoch, EpochStatement, Extent, FeedHead};
 use crate::ids::MemberId;
 use crate::limits::FEED_RECORDS_MAX;
 use crate::merkle::{Frontier, FrontierFault, TreeHash};
@@ -22,6 +22,8 @@ use crate::time::UnixSeconds;
 pub struct FeedState {
     member: MemberId,
     mark: Option<FeedHead>,
+    /// Heads before the mark whose places have not been read again.
+    earlier: Vec<FeedHead>,
     frontier: Frontier,
     chains: Chains,
 }
@@ -29,7 +31,7 @@ pub struct FeedState {
 impl FeedState {
     /// Nothing read yet, and no head ever seen: the first one is taken as it is.
     pub fn new(member: MemberId) -> Self {
-        Self { member, mark: None, frontier: Frontier::new(), chains: Chains::default() }
+        Self { member, mark: None, earlier: Vec::new(), frontier: Frontier::new(), chains: Chains::default() }
     }
 
     /// Nothing held but the head last verified: its pages are lost or doubted, and all are to be read again. A head
@@ -60,6 +62,46 @@ impl FeedState {
         head: &Verified<FeedHead>,
     ) -> Result<Self, FeedFault> {
         self.extend_to(pages, head.claims())
+    }
+
+    /// The state after the server's statement of a new epoch. When the feed held is no longer than what was kept, it goes
+    /// on from there; when it is longer, `held` are all of its pages, its beginning must have the root that was kept, and
+    /// everything is read again.
+    ///
+    /// # Errors
+    /// [`FeedFault::EpochOrder`] for a statement that does not follow on this state's epoch, [`FeedFault::Fork`] when the
+    /// records held do not pass through the root kept; this state counts on.
+    pub fn enter_epoch<'a>(
+        &self,
+        held: impl IntoIterator<Item = &'a FeedPage>,
+        statement: &Verified<EpochStatement>,
+    ) -> Result<Self, FeedFault> {
+        let statement = statement.claims();
+        let head = statement.head();
+        if head.member != self.member {
+            return Err(FeedFault::WrongMember { expected: self.member, got: head.member });
+        }
+        let Some(mark) = self.mark else {
+            return Ok(Self { mark: Some(head), ..self.clone() });
+        };
+        let have = mark.extent.epoch;
+        // After two restores of one backup the epoch held may be one that the server has never heard of.
+        if statement.before > have || statement.kept.epoch <= have {
+            return Err(FeedFault::EpochOrder { have, before: statement.before, next: statement.kept.epoch });
+        }
+        if self.frontier.size() > statement.kept.size {
+            let got = root_at(held, statement.kept.size)?;
+            let extent = Extent { epoch: have, size: statement.kept.size };
+            let same = got == Some(head.root);
+            let fork = FeedFault::Fork { extent, have: got.unwrap_or(mark.root), got: head.root };
+            return if same { Ok(Self::from_mark(head)) } else { Err(fork) };
+        }
+        let mut next = Self { mark: Some(head), ..self.clone() };
+        next.earlier.push(mark);
+        // What is behind has been compared; what lies beyond the kept size was another tree.
+        let ahead = self.frontier.size() + 1..=statement.kept.size;
+        next.earlier.retain(|mark| ahead.contains(&mark.extent.size));
+        next.check_marks().map(|()| next)
     }
 
     /// Whose feed.
@@ -149,22 +191,35 @@ impl FeedState {
                 Entry::Erased { .. } => self.chains.admit_erased(seq),
             }
             self.frontier.append(entry.leaf_hash(seq))?;
-            self.check_mark()?;
+            self.check_marks()?;
         }
         Ok(())
     }
 
-    /// When everything is read again, the tree must pass through the root that was signed before.
-    fn check_mark(&self) -> Result<(), FeedFault> {
-        match &self.mark {
-            Some(mark) if mark.extent.size == self.frontier.size() => {
-                let (have, got) = (mark.root, self.frontier.root());
-                let same = have == got;
-                same.then_some(()).ok_or(FeedFault::Fork { extent: mark.extent, have, got })
+    /// When everything is read again, the tree must pass through the roots that were signed before.
+    fn check_marks(&self) -> Result<(), FeedFault> {
+        let size = self.frontier.size();
+        for mark in self.earlier.iter().chain(&self.mark).filter(|mark| mark.extent.size == size) {
+            let (have, got) = (mark.root, self.frontier.root());
+            if have != got {
+                return Err(FeedFault::Fork { extent: mark.extent, have, got });
             }
-            _ => Ok(()),
         }
+        Ok(())
     }
+}
+
+/// The root over the first `size` records of a feed; `None` when there are fewer.
+fn root_at<'a>(
+    pages: impl IntoIterator<Item = &'a FeedPage>,
+    size: u64,
+) -> Result<Option<TreeHash>, FeedFault> {
+    let mut frontier = Frontier::new();
+    let entries = pages.into_iter().flat_map(FeedPage::entries);
+    for (seq, entry) in entries.take_while(|(seq, _)| seq.0 < size) {
+        frontier.append(entry.leaf_hash(seq))?;
+    }
+    Ok((frontier.size() == size).then(|| frontier.root()))
 }
 
 /// Why a feed was not extended. Nothing was applied.
@@ -220,13 +275,23 @@ pub enum FeedFault {
         /// The root that the new head or its pages lead to.
         got: TreeHash,
     },
-    /// A later epoch than this state's. Its signed statement says what was kept.
+    /// A later epoch than this state's, without its signed statement, which says what was kept.
     #[error("epoch changed from {have:?} to {got:?}")]
     EpochChanged {
         /// This state's.
         have: Epoch,
         /// The head's.
         got: Epoch,
+    },
+    /// A statement of a new epoch that does not follow on this state's.
+    #[error("epoch {next:?} after {before:?} does not follow {have:?}")]
+    EpochOrder {
+        /// This state's.
+        have: Epoch,
+        /// The epoch that the statement names as the one before.
+        before: Epoch,
+        /// The one that it opens.
+        next: Epoch,
     },
     /// The records do not lead to the signed root: damaged or forged pages, or a fork before the mark. Read everything
     /// again from [`FeedState::from_mark`]; a fork then shows itself as one.

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cose::{Signed, Unsigned};
+use crate::feed::{EpochReason, hand_back};
 use crate::keys::SecretKey;
 use crate::record::{Body, PageSeed, Record, RecordKind};
 
@@ -14,11 +15,12 @@ struct Ledger {
     frontier: Frontier,
     seed: u8,
     now: u64,
+    epoch: u64,
 }
 
 impl Ledger {
     fn new(seed: u8, count: u64) -> Self {
-        let mut ledger = Self { pages: Vec::new(), frontier: Frontier::new(), seed, now: 1_000 };
+        let mut ledger = Self { pages: Vec::new(), frontier: Frontier::new(), seed, now: 1_000, epoch: 1 };
         for _ in 0..count {
             ledger.append_new();
         }
@@ -27,7 +29,7 @@ impl Ledger {
 
     fn append_new(&mut self) {
         let seq = Seq(self.frontier.size());
-        let body = Body::new(vec![0xa0, self.seed]).unwrap();
+        let body = Body::new(vec![0xa0, self.seed, self.epoch as u8]).unwrap();
         self.append(Record::first(seq, RecordKind::Visit, body, UnixSeconds(self.now)));
     }
 
@@ -52,9 +54,25 @@ impl Ledger {
     }
 
     fn head(&self) -> FeedHead {
-        let extent = Extent { epoch: Epoch(1), size: self.frontier.size() };
+        let extent = Extent { epoch: Epoch(self.epoch), size: self.frontier.size() };
         FeedHead { member: MEMBER, extent, root: self.frontier.root(), time: UnixSeconds(self.now) }
     }
+}
+
+/// A server that keeps the first `kept` records of a feed, and its statement.
+fn restored(ledger: &Ledger, kept: u64) -> (Ledger, Verified<EpochStatement>) {
+    let mut ledger = ledger.clone();
+    let records: Vec<Record> = (0..kept).map(|at| ledger.record(at)).collect();
+    let (seed, now, before) = (ledger.seed, ledger.now + 100, ledger.epoch);
+    ledger = Ledger { epoch: before + 10, ..Ledger::new(seed, 0) };
+    records.into_iter().for_each(|record| ledger.append(record));
+    ledger.now = now;
+    let FeedHead { member, extent, root, time } = ledger.head();
+    let reason = EpochReason::Restored;
+    let statement = EpochStatement { member, before: Epoch(before), kept: extent, root, time, reason };
+    let key = SecretKey::from_seed(&[9; 32]);
+    let sealed = Unsigned::new(statement, key.public_key().key_id()).sign(&key);
+    (ledger, Signed::decode(sealed.bytes()).unwrap().verify(&key.public_key()).unwrap())
 }
 
 /// Over the wire: signed, decoded and verified.
@@ -233,4 +251,91 @@ fn revisions_of_nothing_are_refused_though_signed() {
     let fault = ChainFault::UnknownRecord { seq: Seq(2), first_seq: Seq(9) };
     let news = ledger.since(phone.next_seq());
     assert_eq!(refused(&phone, &news, ledger.head()), FeedFault::Chain(fault));
+}
+
+#[test]
+fn with_its_statement_a_new_epoch_is_followed_from_whatever_was_held() {
+    let before = Ledger::new(1, 70);
+    let phones = [0, 1, 40, 50, 60, 70].map(|size| {
+        let earlier = Ledger::new(1, size);
+        if size == 0 { FeedState::new(MEMBER) } else { synced(&earlier) }
+    });
+    let (mut server, statement) = restored(&before, 50);
+    server.append_new();
+    for phone in phones {
+        let held = phone.next_seq().0;
+        let plain = phone.extend(&server.since(phone.next_seq()), &signed(server.head()));
+        assert_eq!(plain.is_err(), held > 0, "{held} held, without the statement");
+        let next = phone.enter_epoch(&before.since(Seq(0)), &statement).unwrap();
+        assert_eq!(next.next_seq().0, if held > 50 { 0 } else { held });
+        let followed = next.extend(&server.since(next.next_seq()), &signed(server.head())).unwrap();
+        assert_eq!(followed.mark(), Some(&server.head()));
+        assert_eq!(
+            followed.enter_epoch([], &statement).unwrap_err(),
+            FeedFault::EpochOrder { have: Epoch(11), before: Epoch(1), next: Epoch(11) }
+        );
+    }
+}
+
+#[test]
+fn a_statement_over_another_beginning_is_a_fork_at_once_or_where_it_shows() {
+    let ledger = Ledger::new(1, 70);
+    let (other, statement) = restored(&Ledger::new(2, 70), 50);
+    let is_fork = |result: Result<FeedState, FeedFault>| matches!(result, Err(FeedFault::Fork { .. }));
+    let phone = synced(&ledger);
+    assert!(is_fork(phone.enter_epoch(&ledger.pages, &statement)), "longer than what was kept");
+    let level = synced(&Ledger::new(1, 50));
+    assert!(is_fork(level.enter_epoch([], &statement)), "as long");
+    let shorter = synced(&Ledger::new(1, 40)).enter_epoch([], &statement).unwrap();
+    let read = shorter.extend(&other.since(Seq(40)), &signed(other.head()));
+    assert!(is_fork(read), "shorter: seen where the records join");
+    // A phone that lost its records still knows the root it saw.
+    let lost = FeedState::from_mark(*synced(&Ledger::new(1, 40)).mark().unwrap());
+    let lost = lost.enter_epoch([], &statement).unwrap();
+    assert!(is_fork(lost.extend(&other.pages, &signed(other.head()))));
+}
+
+#[test]
+fn after_two_restores_of_one_backup_a_phone_follows_the_second_and_older_ones_follow_both() {
+    let before = Ledger::new(1, 70);
+    let (mut first, to_first) = restored(&before, 50);
+    first.append_new();
+    let phone = synced(&Ledger::new(1, 50)).enter_epoch([], &to_first).unwrap();
+    let phone = phone.extend(&first.since(Seq(50)), &signed(first.head())).unwrap();
+    // The same backup again: the server has never heard of epoch 11.
+    let mut statement = *to_first.claims();
+    statement.kept.epoch = Epoch(12);
+    let key = SecretKey::from_seed(&[9; 32]);
+    let sealed = Unsigned::new(statement, key.public_key().key_id()).sign(&key);
+    let sealed = Signed::decode(sealed.bytes()).unwrap().verify(&key.public_key()).unwrap();
+    let next = phone.enter_epoch(&first.since(Seq(0)), &sealed).unwrap();
+    assert_eq!(next.mark().unwrap().extent, statement.kept);
+    // A backup of the first restore: whoever is still in epoch 1 takes both statements in turn.
+    let (second, to_second) = restored(&first, 51);
+    let old = synced(&before);
+    let late = old.enter_epoch(&before.pages, &to_second).unwrap_err();
+    assert!(matches!(late, FeedFault::EpochOrder { .. }), "{late}");
+    let old = old.enter_epoch(&before.pages, &to_first).unwrap().enter_epoch([], &to_second).unwrap();
+    assert!(old.extend(&second.pages, &signed(second.head())).is_ok());
+}
+
+#[test]
+fn a_record_handed_back_proves_its_place_and_nothing_else() {
+    let ledger = Ledger::new(1, 70);
+    let head = signed(ledger.head());
+    let handed = hand_back(&ledger.pages, Seq(45));
+    assert_eq!(handed.len(), 25);
+    for record in &handed {
+        record.verify(&head).unwrap();
+        let mut moved = record.clone();
+        moved.seq = Seq(record.seq.0 - 1);
+        assert!(moved.verify(&head).is_err());
+        let mut other = record.clone();
+        other.record.time = UnixSeconds(1);
+        assert!(other.verify(&head).is_err());
+        let mut long = record.clone();
+        long.path.resize(21, TreeHash([0; 32]));
+        assert!(long.verify(&head).is_err());
+        assert!(record.verify(&signed(Ledger::new(2, 70).head())).is_err());
+    }
 }
