@@ -46,6 +46,16 @@ pub(crate) trait Side: Send + Sync + std::fmt::Debug + 'static {
         listener: &dyn EventListener,
     ) -> Result<(), Broken>;
 
+    /// A request to make before the next exchange, so that it can go through.
+    fn errand(&self) -> Option<Request> {
+        None
+    }
+
+    /// The server has done what [`Self::errand`] asked for.
+    fn errand_done(&self) -> Result<(), SdkError> {
+        Ok(())
+    }
+
     /// Where the server is and what is trusted; `None` before activation.
     fn server(&self) -> Option<(String, Verified<TrustBundle>)>;
 
@@ -227,6 +237,9 @@ impl<S: Side> Engine<S> {
                 break;
             }
             if S::outcome(&session).is_some() {
+                if self.side.errand().is_some() {
+                    break;
+                }
                 self.note_outcome(None);
                 return Ok(());
             }
@@ -240,7 +253,7 @@ impl<S: Side> Engine<S> {
         Ok(())
     }
 
-    /// One request and its answer, and once more when the side has put something right.
+    /// One request and its answer, and again when the side has put something right, or has to first.
     async fn converse(
         &self,
         connection: &ClientConnection,
@@ -248,10 +261,29 @@ impl<S: Side> Engine<S> {
         listener: &dyn EventListener,
     ) -> Result<SyncReport, SdkError> {
         let _turn = self.turn.lock().await;
-        match self.exchange(connection, follow, listener).await {
-            Err(Broken::AskAgain(_)) => Ok(self.exchange(connection, follow, listener).await?),
-            done => Ok(done?),
+        let mut asked_again = false;
+        for _ in 0..ROUNDS_MAX {
+            self.run_errands(connection).await?;
+            match self.exchange(connection, follow, listener).await {
+                Err(Broken::AskAgain(_)) if !asked_again => asked_again = true,
+                Ok(_) if self.side.errand().is_some() => {}
+                done => return Ok(done?),
+            }
         }
+        Err(SdkError::untrusted(UnexpectedReply))
+    }
+
+    /// Makes the requests that have to come before the next exchange.
+    async fn run_errands(&self, connection: &ClientConnection) -> Result<(), SdkError> {
+        while let Some(request) = self.side.errand() {
+            let mut conversation = Conversation::begin(connection, &request).await?;
+            match conversation.next().await? {
+                Reply::Done => blocking(|| self.side.errand_done())?,
+                Reply::Refused(refusal) => return Err(refusal.into()),
+                _ => return Err(SdkError::untrusted(UnexpectedReply)),
+            }
+        }
+        Ok(())
     }
 
     async fn exchange(
@@ -367,5 +399,12 @@ fn log_disconnected(error: &SdkError, retry_in: Option<Duration>) {
 
 /// Of two syncs within this time only the later is kept on disk.
 const PROGRESS_GATHERED: Duration = Duration::from_secs(1);
+/// Something that has no place there, or does not come to an end.
+#[derive(Clone, Copy, Debug, thiserror::Error)]
+#[error("unexpected reply")]
+struct UnexpectedReply;
+
+/// Exchanges until everything is in step: each new epoch of a feed may take one.
+const ROUNDS_MAX: u32 = 12;
 /// Time between two frames of one push.
 const NEWS_WITHIN: Duration = Duration::from_secs(30);

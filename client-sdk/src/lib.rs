@@ -26,6 +26,7 @@ mod vault;
 mod view;
 mod wallet;
 mod wallet_cache;
+mod wallet_epochs;
 mod wallet_own;
 mod wallet_side;
 mod wallet_store;

@@ -29,6 +29,14 @@ pub(crate) struct WalletCache {
     vault: Vault,
 }
 
+/// All pages of a feed as they were verified.
+#[derive(Debug)]
+pub(crate) struct HeldPages {
+    pub(crate) pages: Vec<FeedPage>,
+    /// The head over them.
+    pub(crate) signed_head: Vec<u8>,
+}
+
 /// One member as the cache holds it.
 #[derive(Clone, Debug)]
 pub(crate) struct CachedMember {
@@ -107,6 +115,20 @@ impl WalletCache {
             generation: Some(cursor.generation),
             last_page: pages.into_iter().next_back(),
         }))
+    }
+
+    /// All pages of a member, and the signed head over them; `None` when there are none.
+    pub(crate) fn pages(&self, member: MemberId, key: &SealKey) -> Result<Option<HeldPages>, StoredError> {
+        let Some(cursor) = self.read_sealed::<StoredCursor>(key, &cursor_key(member))? else {
+            return Ok(None);
+        };
+        let mut pages = Vec::new();
+        self.sweep(member, Some(&cursor), |place, sealed| {
+            let stored: StoredPage = codec::decode(&key.open(place, sealed)?)?;
+            pages.push(stored.page);
+            Ok(())
+        })?;
+        Ok(Some(HeldPages { pages, signed_head: cursor.signed_head }))
     }
 
     /// Keeps new records and the cursor over them. What is returned stands in the store when this returns.

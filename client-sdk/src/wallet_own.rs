@@ -82,9 +82,9 @@ impl WalletOwn {
         Ok(self.store.commit(batch)?)
     }
 
-    /// Keeps a head as the furthest verified. Comes before anything that relies on it.
-    pub(crate) fn keep_mark(&self, head: &Verified<FeedHead>) -> Result<(), SdkError> {
-        let (mark, signed) = (*head.claims(), head.bytes().to_vec());
+    /// Keeps a head, or the statement of a new epoch, as the furthest verified, as it was signed. Comes before anything that relies on it.
+    pub(crate) fn keep_mark(&self, mark: FeedHead, signed: &[u8]) -> Result<(), SdkError> {
+        let signed = signed.to_vec();
         let mut batch = Batch::new();
         put(&mut batch, &mark_key(mark.member), &StoredMark { head: mark })?;
         put(&mut batch, &head_key(mark.member), &StoredHead { signed })?;

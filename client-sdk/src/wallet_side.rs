@@ -62,6 +62,14 @@ impl Side for WalletStore {
         Ok(())
     }
 
+    fn errand(&self) -> Option<Request> {
+        self.next_hand_back()
+    }
+
+    fn errand_done(&self) -> Result<(), SdkError> {
+        self.handed_back()
+    }
+
     fn server(&self) -> Option<(String, Verified<TrustBundle>)> {
         let held = self.held();
         Some((held.server.clone()?, held.trust.clone()?))

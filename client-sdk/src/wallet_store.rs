@@ -6,10 +6,10 @@
 //! the marks in the own store still know how far each feed had been.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use bhyt_core::cose::Verified;
-use bhyt_core::feed::{FeedHead, FeedPage};
+use bhyt_core::feed::{EpochStatement, FeedHead, FeedPage, FeedState};
 use bhyt_core::ids::MemberId;
 use bhyt_core::limits::WALLET_MEMBERS_MAX;
 use bhyt_core::presentation_key::PresentationKey;
@@ -23,7 +23,8 @@ use bhyt_platform::kv::Kv;
 use crate::error::SdkError;
 use crate::stored::{StoredError, StoredFork, StoredProgress};
 use crate::vault::Vault;
-use crate::wallet_cache::{CachedMember, WalletCache};
+use crate::wallet_cache::{CachedMember, HeldPages, WalletCache};
+use crate::wallet_epochs::HandingBack;
 use crate::wallet_own::{OwnMember, WalletOwn};
 
 /// The stores and what is read from them.
@@ -32,6 +33,8 @@ pub(crate) struct WalletStore {
     own: WalletOwn,
     cache: WalletCache,
     held: RwLock<Held>,
+    /// What a restored server has forgotten.
+    handing_back: Mutex<BTreeMap<MemberId, HandingBack>>,
 }
 
 /// What is shown.
@@ -80,7 +83,7 @@ impl WalletStore {
             Err(_) => StoredProgress::default(),
         };
         let held = Held { trust: own.trust()?, server: own.server()?, members, progress };
-        Ok(Self { own, cache, held: RwLock::new(held) })
+        Ok(Self { own, cache, held: RwLock::new(held), handing_back: Mutex::default() })
     }
 
     /// What is held now.
@@ -150,12 +153,39 @@ impl WalletStore {
                 self.cache.remove_member(member)?;
                 Ok(Some(Change::Removed(member)))
             }
+            Effect::Epoch { member, statement, feed } => self.enter_epoch(member, &statement, *feed),
+            Effect::HandBack { member, statement } => {
+                self.begin_hand_back(member, *statement)?;
+                Ok(None)
+            }
         }
     }
 
     /// Notes how a sync went.
     pub(crate) fn set_progress(&self, progress: StoredProgress) {
         self.held_mut().progress = progress;
+    }
+
+    /// The statement of a new epoch as the furthest head verified.
+    pub(crate) fn keep_statement(&self, statement: &Verified<EpochStatement>) -> Result<(), SdkError> {
+        self.own.keep_mark(statement.claims().head(), statement.bytes())
+    }
+
+    /// All pages held of a member, and the feed; `None` when there are none.
+    pub(crate) fn pages_of(&self, member: MemberId) -> Result<Option<(HeldPages, FeedState)>, SdkError> {
+        let Some(held) = self.member(member) else { return Ok(None) };
+        let cached = self.cache.pages(member, &held.key)?;
+        Ok(cached.map(|pages| (pages, held.cached.feed)))
+    }
+
+    pub(crate) fn change_member(&self, member: MemberId, change: impl FnOnce(&mut HeldMember)) {
+        if let Some(held) = self.held_mut().members.get_mut(&member) {
+            change(held);
+        }
+    }
+
+    pub(crate) fn handing_back(&self) -> MutexGuard<'_, BTreeMap<MemberId, HandingBack>> {
+        self.handing_back.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Keeps how a sync went.
@@ -200,7 +230,7 @@ impl WalletStore {
             return Ok(None);
         }
         if held.cached.feed.mark() != Some(head) {
-            self.own.keep_mark(&update.head)?;
+            self.own.keep_mark(*head, update.head.bytes())?;
         }
         let cached = self.cache.commit_update(&held.key, &held.cached, update)?;
         if let Some(held) = self.held_mut().members.get_mut(&update.member) {

@@ -3,11 +3,13 @@
 
 use std::path::Path;
 
-use bhyt_core::sync::admin::{AdminCommand, AdminReply, CardChange, CardView};
+use bhyt_core::card_record::CardStanding;
+use bhyt_core::sync::admin::{AdminCommand, AdminReply, CardChange, CardRow, CardView};
 use bhyt_core::sync::messages::Refusal;
+use bhyt_sdk::{CardState, Event};
 use bhyt_server::restore::{Restore, RestoreError, restore};
 use bhyt_tests::operator::{Operator, card_row};
-use bhyt_tests::people::Town;
+use bhyt_tests::people::{Phone, Town};
 use bhyt_tests::server::{ServerFolder, block_on};
 
 const MEMBER: &str = "9900000017";
@@ -59,7 +61,7 @@ fn what_was_withdrawn_after_the_backup_stays_withdrawn_and_a_restored_server_wai
     let server = restored.start(address);
     block_on(async {
         let operator = town.operator(address).await;
-        assert_eq!(shown(&operator, CARD).await.standing, bhyt_core::card_record::CardStanding::InForce);
+        assert_eq!(shown(&operator, CARD).await.standing, CardStanding::InForce);
         let row = card_row(OTHER, "HT2999900000025", "2026-01-01", "");
         let refused = operator.send(AdminCommand::IssueCard(row)).await;
         assert_eq!(refused.unwrap_err(), Refusal::AwaitsStatus);
@@ -81,11 +83,8 @@ fn what_was_withdrawn_after_the_backup_stays_withdrawn_and_a_restored_server_wai
         let now = desk.0.status().status_version.expect("a list");
         assert!(now.epoch > before.epoch, "{now:?} after {before:?}");
         let card = shown(&operator, CARD).await;
-        assert_eq!(card.standing, bhyt_core::card_record::CardStanding::Withdrawn);
-        assert_eq!(
-            shown(&operator, OTHER_CARD).await.standing,
-            bhyt_core::card_record::CardStanding::InForce
-        );
+        assert_eq!(card.standing, CardStanding::Withdrawn);
+        assert_eq!(shown(&operator, OTHER_CARD).await.standing, CardStanding::InForce);
         operator.issue(card_row(OTHER, "HT2999900000025", "2026-01-01", "")).await;
         let new = shown(&operator, "HT2999900000025").await.status_index;
         assert!(!indexes.contains(&new) && u64::from(new) >= 16 * 65_536, "{new}");
@@ -129,4 +128,85 @@ fn a_backup_that_is_harmed_or_of_other_keys_makes_nothing() {
     attempt(&backup, &keys).unwrap();
     let error = attempt(&backup, &keys).unwrap_err();
     assert!(matches!(error, RestoreError::NotEmpty { .. }), "{error}");
+}
+
+#[test]
+fn phones_that_were_ahead_level_and_offline_all_come_right_by_themselves() {
+    let town = Town::found();
+    let server = town.open();
+    let address = server.address();
+    let backup = town.path("backup");
+    let (ahead, further, level, offline, desk) = block_on(async {
+        let operator = town.operator(address).await;
+        for (member, card) in [(MEMBER, CARD), (OTHER, OTHER_CARD)] {
+            operator.register(member, "Nguyễn Thị Thử").await;
+            operator.issue(card_row(member, card, "2026-01-01", "")).await;
+        }
+        let ahead = town.phone_named("ahead", address, &operator, MEMBER).await;
+        let further = town.phone_named("further", address, &operator, MEMBER).await;
+        let level = town.phone_named("level", address, &operator, OTHER).await;
+        let offline = town.phone_named("offline", address, &operator, MEMBER).await;
+        let desk = town.desk(address, &operator).await;
+        operator.back_up(&backup).await;
+        town.pass(60);
+        // One card for one of them, a successor for another: only the phones will know.
+        operator.issue(card_row(MEMBER, "GD4999900000017", "2026-02-01", "")).await;
+        ahead.wallet.sync().await.unwrap();
+        let row = CardRow { number: "HT2999900000017".into(), level: "2".into(), ..CardRow::default() };
+        operator.send(AdminCommand::ReplaceCard { number: CARD.into(), row }).await.unwrap();
+        change(&operator, OTHER_CARD, CardChange::Hold).await;
+        further.wallet.sync().await.unwrap();
+        desk.0.sync().await.unwrap();
+        (ahead, further, level, offline, desk)
+    });
+    let held = further.numbers();
+    assert_eq!((held.len(), ahead.numbers().len(), offline.numbers().len()), (3, 2, 1));
+    server.stop();
+
+    town.pass(3_600);
+    let restored = town.server.restored(&backup).unwrap();
+    restored.adopt(&town.path("desk").join("status/status")).unwrap();
+    let server = restored.start(address);
+    block_on(async {
+        let operator = town.operator(address).await;
+        desk.0.sync().await.unwrap();
+        ahead.wallet.sync().await.expect("hands one card back");
+        assert_eq!(ahead.numbers(), ["GD4999900000017", CARD], "the server does not know of a successor yet");
+        offline.wallet.sync().await.expect("was behind, and is now as far as the other");
+        assert_eq!(offline.numbers(), ahead.numbers());
+        further.wallet.sync().await.expect("hands the rest back");
+        assert_eq!(further.numbers(), held, "nothing lost");
+        for phone in [&ahead, &offline, &further] {
+            phone.wallet.sync().await.unwrap();
+            assert_eq!(phone.numbers(), held, "nothing doubled");
+            town.pass(1);
+            assert_eq!(desk.judge(&phone.live()), "accept fresh proven_by_clock 000");
+            assert_eq!(phone.wallet.sync().await.unwrap().changes, 0, "and nothing more to say");
+        }
+        assert_eq!(level.wallet.sync().await.unwrap().received, 1, "the standing that the list told");
+        assert_eq!(level.wallet.cards(level.member)[0].state, CardState::Held);
+        life_goes_on(&operator, &further, &offline).await;
+    });
+    server.stop();
+}
+
+/// The cards stand as they did, and what becomes of them reaches both phones, connected or not.
+async fn life_goes_on(operator: &Operator, connected: &Phone, other: &Phone) {
+    for (number, standing) in [
+        (CARD, CardStanding::Superseded),
+        ("GD4999900000017", CardStanding::InForce),
+        ("HT2999900000017", CardStanding::InForce),
+        (OTHER_CARD, CardStanding::Held),
+    ] {
+        assert_eq!(shown(operator, number).await.standing, standing, "{number}");
+    }
+    let events = connected.watch();
+    events.wait(|event| *event == Event::UpToDate);
+    change(operator, "GD4999900000017", CardChange::Withdraw).await;
+    events.wait(|event| matches!(event, Event::RecordsChanged { .. }));
+    other.wallet.sync().await.expect("synced");
+    for phone in [connected, other] {
+        let cards = phone.wallet.cards(phone.member);
+        assert_eq!(cards.iter().filter(|card| card.state == CardState::Withdrawn).count(), 1);
+    }
 }

@@ -109,7 +109,7 @@ mod tests {
         for cut in 0..bytes.len() {
             assert!(EpochStatement::decode(&bytes[..cut]).is_err(), "cut at {cut}");
         }
-        let mut other = bytes.clone();
+        let mut other = bytes;
         *other.last_mut().unwrap() = 2;
         assert_eq!(EpochStatement::decode(&other), Err(DecodeError::NeedsUpdate));
         let backwards = EpochStatement { before: Epoch(2), ..statement() }.encode();

@@ -67,6 +67,11 @@ impl StatusSets {
             .unwrap_or(CardStanding::InForce)
     }
 
+    /// Whether a binding is listed as ended before its time.
+    pub fn binding_retired(&self, index: StatusIndex, number: BindingNumber) -> bool {
+        self.contains(SetNumber::RETIRED_BINDINGS, binding_value(index, number))
+    }
+
     /// Whether a value stands in a set.
     pub fn contains(&self, number: SetNumber, value: u64) -> bool {
         self.sets.get(&number).is_some_and(|values| values.contains(&value))

@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Schema;
-use crate::feed::{Extent, FeedPage};
+use crate::feed::{Extent, FeedPage, HandedRecord};
 use crate::ids::{FacilityCode, MemberId};
 use crate::keys::{KeyId, PublicKey};
 use crate::limits::FRAME_BYTES_MAX;
@@ -46,6 +46,8 @@ pub enum Request {
     Admin(AdminRequest),
     /// As [`Self::Activate`], by a device whose presentation key is on P-256.
     ActivateP256(Activate<P256PublicKey>),
+    /// A device hands back a record that a restored server has forgotten.
+    HandBack(HandBack),
 }
 
 impl Schema for Request {
@@ -120,6 +122,17 @@ impl From<&ProofBytes> for Proof {
         let signature = crate::keys::Signature(signature);
         Self { time: bytes.time, nonce: bytes.nonce, signature, challenge: None }
     }
+}
+
+/// A record that a restored server has forgotten. Handed back twice it is taken once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandBack {
+    /// Whose.
+    pub member: MemberId,
+    /// The signed head of the feed that the record was in.
+    pub head: Vec<u8>,
+    /// The record with its proof.
+    pub record: HandedRecord,
 }
 
 /// A terminal's first request.
@@ -221,6 +234,14 @@ pub enum Reply {
     StatusSnapshot(SnapshotPiece),
     /// The answer to an operator.
     Admin(AdminReply),
+    /// A new epoch of a member's feed. Whoever holds more records than were kept hands them back, and asks again; to the
+    /// others the records that follow come in this answer.
+    Epoch {
+        /// Whose.
+        member: MemberId,
+        /// The signed statement.
+        statement: Vec<u8>,
+    },
 }
 
 impl Schema for Reply {

@@ -4,14 +4,15 @@
 use std::collections::BTreeMap;
 
 use crate::card::CardClaims;
-use crate::cose::{Signed, Verified};
-use crate::feed::{Epoch, Extent, FeedFault, FeedHead, FeedPage, FeedState};
+use crate::cose::{Payload, Signed, Verified};
+use crate::feed::{Epoch, EpochStatement, Extent, FeedFault, FeedHead, FeedPage, FeedState};
 use crate::ids::MemberId;
 use crate::limits::{BINDINGS_MAX, FEED_RECORDS_MAX};
 use crate::presentation_key::PresentationKey;
 use crate::sync::messages::{
     FeedReply, Follow, MemberCursor, Refusal, Reply, Request, SyncWallet, state_digest,
 };
+use crate::time::UnixSeconds;
 use crate::trust::{self, KeyUse, TrustBundle, TrustError};
 
 /// What a phone holds of one member, as the session needs it.
@@ -73,6 +74,7 @@ impl WalletSession {
             }
             Reply::Trust(bytes) => Ok(self.take_trust(&bytes)?.into_iter().collect()),
             Reply::Feed(feed) => self.take_pages(feed),
+            Reply::Epoch { member, statement } => self.take_epoch(member, &statement),
             Reply::Credentials { member, credentials } => self.take_credentials(member, credentials),
             Reply::Retired(member) => {
                 self.staged.remove(&member);
@@ -157,13 +159,37 @@ impl WalletSession {
         Ok(vec![Effect::Commit(Box::new(update))])
     }
 
+    /// Enters a new epoch, unless more is held than was kept: that is handed back first.
+    fn take_epoch(&mut self, member: MemberId, statement: &[u8]) -> Result<Vec<Effect>, SyncFault> {
+        let statement: Verified<EpochStatement> =
+            self.verify_by_head_key(statement, |it: &EpochStatement| it.time)?;
+        let state = self.members.get_mut(&member).ok_or(SyncFault::UnknownMember)?;
+        self.staged.remove(&member);
+        if state.feed.frontier().size() > statement.claims().kept.size {
+            return Ok(vec![Effect::HandBack { member, statement: Box::new(statement) }]);
+        }
+        let entered = state.feed.enter_epoch([], &statement);
+        state.feed = entered.map_err(|fault| SyncFault::Feed { member, fault })?;
+        let feed = Box::new(state.feed.clone());
+        Ok(vec![Effect::Epoch { member, statement: Box::new(statement), feed }])
+    }
+
     fn verify_head(&self, bytes: &[u8]) -> Result<Verified<FeedHead>, SyncFault> {
-        let signed = Signed::<FeedHead>::decode(bytes).map_err(|_| SyncFault::BadHead)?;
+        self.verify_by_head_key(bytes, |head: &FeedHead| head.time)
+    }
+
+    fn verify_by_head_key<T: Payload>(
+        &self,
+        bytes: &[u8],
+        time: impl Fn(&T) -> UnixSeconds,
+    ) -> Result<Verified<T>, SyncFault> {
+        let signed = Signed::<T>::decode(bytes).map_err(|_| SyncFault::BadHead)?;
         let key = self.trust.claims().key(signed.key_id(), KeyUse::Head).ok_or(SyncFault::BadHead)?;
-        let head = signed.verify(&key.key).map_err(|_| SyncFault::BadHead)?;
+        let verified = signed.verify(&key.key).map_err(|_| SyncFault::BadHead)?;
         // A phone's floor is the time of its bundle: its own clock is nobody's.
-        let permitted = key.may_sign_at(head.claims().time) && key.verifies_at(self.trust.claims().issued);
-        permitted.then_some(head).ok_or(SyncFault::BadHead)
+        let permitted =
+            key.may_sign_at(time(verified.claims())) && key.verifies_at(self.trust.claims().issued);
+        permitted.then_some(verified).ok_or(SyncFault::BadHead)
     }
 
     fn take_credentials(
@@ -210,6 +236,23 @@ pub enum Effect {
     },
     /// Remove everything of this member.
     Wipe(MemberId),
+    /// The feed goes on in a new epoch; the statement takes the place of the head last verified.
+    Epoch {
+        /// Whose.
+        member: MemberId,
+        /// The statement.
+        statement: Box<Verified<EpochStatement>>,
+        /// The feed after.
+        feed: Box<FeedState>,
+    },
+    /// A restored server has kept fewer records than are held: those beyond are to be handed back, one request each, and
+    /// then [`FeedState::enter_epoch`] with all pages held. Nothing more of this member comes in this exchange.
+    HandBack {
+        /// Whose.
+        member: MemberId,
+        /// The statement.
+        statement: Box<Verified<EpochStatement>>,
+    },
 }
 
 /// New records of a member, verified against the head.
@@ -240,7 +283,7 @@ pub enum SyncFault {
     /// Records without a head over them.
     #[error("records without a signed head")]
     NoHead,
-    /// The head is not signed by a head key of the bundle.
+    /// The head, or the statement of a new epoch, is not signed by a head key of the bundle.
     #[error("feed head does not verify")]
     BadHead,
     /// A credential that is not signed by a card key, or not bound to this device.

@@ -145,6 +145,7 @@ impl<S: Store> Service<S> {
                 sink.send(Reply::Enrolled(facility)).await
             }
             Permit::Wallet(id, device, sync) => self.sync_wallet(seat, id, device, sync, sink).await,
+            Permit::HandBack(device, handed) => self.take_back(device, handed).await,
             Permit::Terminal(_, _, sync) => self.sync_terminal(seat, sync, sink).await,
             Permit::Command(id, request) => self.command(id, request, sink).await,
         }

@@ -2,7 +2,7 @@
 
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest};
-use bhyt_core::sync::messages::{Activate, Enrol, Refusal, Request, SyncTerminal, SyncWallet};
+use bhyt_core::sync::messages::{Activate, Enrol, HandBack, Refusal, Request, SyncTerminal, SyncWallet};
 use bhyt_core::sync::operators::OperatorRole;
 
 use super::principal::Principal;
@@ -20,6 +20,8 @@ pub enum Permit<'a> {
     Wallet(KeyId, &'a DeviceV2, &'a SyncWallet),
     /// A terminal may sync.
     Terminal(KeyId, &'a TerminalV1, &'a SyncTerminal),
+    /// A phone may hand back what it has of a member that it holds.
+    HandBack(&'a DeviceV2, &'a HandBack),
     /// An operator may command this.
     Command(KeyId, &'a AdminRequest),
 }
@@ -39,6 +41,7 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
         // A terminal whose answer was lost asks again.
         (Principal::Stranger | Principal::Terminal(..), Request::Enrol(enrol)) => Ok(Permit::Enrol(enrol)),
         (Principal::Device(id, device), Request::SyncWallet(sync)) => Ok(Permit::Wallet(*id, device, sync)),
+        (Principal::Device(_, device), Request::HandBack(handed)) => Ok(Permit::HandBack(device, handed)),
         (Principal::Terminal(id, terminal), Request::SyncTerminal(sync)) => {
             Ok(Permit::Terminal(*id, terminal, sync))
         }
@@ -59,7 +62,8 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
             | Request::SyncWallet(_)
             | Request::SyncTerminal(_)
             | Request::Admin(_)
-            | Request::ActivateP256(_),
+            | Request::ActivateP256(_)
+            | Request::HandBack(_),
         ) => Err(Refusal::NotAuthorised),
     }
 }

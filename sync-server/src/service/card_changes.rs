@@ -145,7 +145,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Gives the card another standing: in its document, its record and the status list.
-    async fn set_standing(
+    pub(crate) async fn set_standing(
         &self,
         card: &mut OpenCard,
         tail: &mut FeedTail,

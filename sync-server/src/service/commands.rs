@@ -63,7 +63,8 @@ impl<S: Store> Service<S> {
             | Request::ActivateP256(_)
             | Request::Enrol(_)
             | Request::SyncWallet(_)
-            | Request::SyncTerminal(_) => {
+            | Request::SyncTerminal(_)
+            | Request::HandBack(_) => {
                 (OperationId([0; 16]), AuditAction::ForeignMessage, AuditSubject::Nothing)
             }
         };

@@ -3,7 +3,6 @@
 //! A page's number is the place of its first record, so any place is found without an index. The head is signed before
 //! the append; the signed bytes leave this module inside the [`Append`] and are handed out only after its commit.
 
-use bhyt_core::codec;
 use bhyt_core::cose::Unsigned;
 use bhyt_core::feed::{Epoch, Extent, FeedHead, FeedPage};
 use bhyt_core::ids::MemberId;
@@ -17,8 +16,9 @@ use bhyt_platform::entropy::make_bytes;
 
 use super::Service;
 use super::docs::{OpenMember, encode, open};
+use super::epochs::{FeedHeadV2, OpenedEpochV1};
 use super::fault::ServiceFault;
-use super::values::{FeedHeadV1, PageV1};
+use super::values::PageV1;
 use crate::store::{Append, Commit, Outcome, Store, StoredHead, StoredPage};
 
 /// The end of a feed, ready to take records.
@@ -28,6 +28,8 @@ pub(crate) struct FeedTail {
     epoch: Epoch,
     frontier: Frontier,
     time: UnixSeconds,
+    epochs: Vec<OpenedEpochV1>,
+    settled: bool,
     /// The open page if there is one, and those begun since.
     pages: Vec<FeedPage>,
 }
@@ -36,6 +38,11 @@ impl FeedTail {
     /// The place of the next record.
     pub(crate) fn next_seq(&self) -> Seq {
         Seq(self.frontier.size())
+    }
+
+    /// Whether the records will say of each card what its document says.
+    pub(crate) fn set_settled(&mut self, settled: bool) {
+        self.settled = settled;
     }
 
     /// Takes the record that stands at [`Self::next_seq`]. `seed` is used if a new page begins.
@@ -58,7 +65,7 @@ pub(crate) struct ServedHead {
     member: MemberId,
     pub(crate) extent: Extent,
     pub(crate) root: TreeHash,
-    kept: FeedHeadV1,
+    kept: FeedHeadV2,
 }
 
 impl ServedHead {
@@ -66,11 +73,39 @@ impl ServedHead {
     pub(crate) fn signed(&self) -> &[u8] {
         &self.kept.signed
     }
+
+    /// The epochs that restores opened, oldest first.
+    pub(crate) fn epochs(&self) -> &[OpenedEpochV1] {
+        &self.kept.epochs
+    }
+
+    /// Whether the records say of each card what its document says.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.kept.settled
+    }
+
+    /// The same head, settled.
+    pub(crate) fn settled(self) -> Result<Append, ServiceFault> {
+        self.with(|kept| kept.settled = true)
+    }
+
+    fn with(self, change: impl FnOnce(&mut FeedHeadV2)) -> Result<Append, ServiceFault> {
+        let Extent { epoch, size } = self.extent;
+        let mut kept = self.kept;
+        change(&mut kept);
+        Ok(Append {
+            member: self.member,
+            expected: Some((epoch.0, size)),
+            head: StoredHead { epoch: epoch.0, size, bytes: kept.encode()? },
+            pages: Vec::new(),
+        })
+    }
 }
 
 impl<S: Store> Service<S> {
     /// The end of the member's feed.
     pub(crate) async fn feed_tail(&self, member: &OpenMember) -> Result<FeedTail, ServiceFault> {
+        self.enter_epoch(member.id).await?;
         let Some(head) = self.store.head(member.id).await? else {
             return Ok(FeedTail {
                 member: member.id,
@@ -78,22 +113,33 @@ impl<S: Store> Service<S> {
                 epoch: FIRST_EPOCH,
                 frontier: Frontier::new(),
                 time: UnixSeconds(0),
+                epochs: Vec::new(),
+                settled: true,
                 pages: Vec::new(),
             });
         };
-        let kept = decode_head(&head)?;
-        let last = self.store.read(member.id, kept.last_page, 1).await?;
-        let last = last.first().ok_or(ServiceFault::Inconsistent { what: "feed page" })?;
-        let page = open_page(member.id, &member.key, last)?;
-        let pages = if page.is_closed() { vec![] } else { vec![page] };
+        let kept = FeedHeadV2::decode(&head)?;
+        // A new epoch begins a new page: the places that follow were salted by the open one's seed before.
+        let begun = kept.epochs.last().is_none_or(|opened| opened.kept < head.size);
+        let pages = if begun { self.open_last_page(member, kept.last_page).await? } else { vec![] };
         Ok(FeedTail {
             member: member.id,
             expected: Some((head.epoch, head.size)),
             epoch: Epoch(head.epoch),
             frontier: Frontier::decode(&kept.frontier)?,
             time: kept.time,
+            epochs: kept.epochs,
+            settled: kept.settled,
             pages,
         })
+    }
+
+    /// The last page, if it takes more records.
+    async fn open_last_page(&self, member: &OpenMember, number: u32) -> Result<Vec<FeedPage>, ServiceFault> {
+        let last = self.store.read(member.id, number, 1).await?;
+        let last = last.first().ok_or(ServiceFault::Inconsistent { what: "feed page" })?;
+        let page = open_page(member.id, &member.key, last)?;
+        Ok(if page.is_closed() { vec![] } else { vec![page] })
     }
 
     /// Signs the head over everything pushed, and seals the pages.
@@ -121,21 +167,19 @@ impl<S: Store> Service<S> {
             Ok(StoredPage { number, bytes })
         });
         let pages = pages.collect::<Result<Vec<_>, ServiceFault>>()?;
-        let kept = FeedHeadV1 {
+        let kept = FeedHeadV2 {
             signed: signed.bytes().to_vec(),
             signed_by: signed.key_id(),
             time,
             frontier: tail.frontier.encode(),
             last_page: pages.last().ok_or_else(inconsistent)?.number,
+            epochs: tail.epochs,
+            settled: tail.settled,
         };
         Ok(Append {
             member: tail.member,
             expected: tail.expected,
-            head: StoredHead {
-                epoch: tail.epoch.0,
-                size: tail.frontier.size(),
-                bytes: encode("feed head", &kept)?,
-            },
+            head: StoredHead { epoch: tail.epoch.0, size: tail.frontier.size(), bytes: kept.encode()? },
             pages,
         })
     }
@@ -155,18 +199,17 @@ impl<S: Store> Service<S> {
         let time = now.max(head.kept.time);
         let claims = FeedHead { member: head.member, extent: head.extent, root: head.root, time };
         let signed = self.sign(KeyUse::Head, time, |key_id| Unsigned::new(claims, key_id))?;
-        let kept =
-            FeedHeadV1 { signed: signed.bytes().to_vec(), signed_by: signed.key_id(), time, ..head.kept };
-        let Extent { epoch, size } = head.extent;
-        let append = Append {
-            member: head.member,
-            expected: Some((epoch.0, size)),
-            head: StoredHead { epoch: epoch.0, size, bytes: encode("feed head", &kept)? },
-            pages: Vec::new(),
+        let kept = FeedHeadV2 {
+            signed: signed.bytes().to_vec(),
+            signed_by: signed.key_id(),
+            time,
+            ..head.kept.clone()
         };
+        let append = ServedHead { kept: kept.clone(), ..head }.with(|_| ())?;
         let commit = Commit { appends: vec![append], ..Commit::default() };
         let applied = self.store.commit(commit).await? == Outcome::Applied;
-        Ok(applied.then_some(ServedHead { kept, ..head }))
+        let ServedHead { member, extent, root, .. } = head;
+        Ok(applied.then_some(ServedHead { member, extent, root, kept }))
     }
 
     /// The newest head; `None` before the first record.
@@ -174,7 +217,7 @@ impl<S: Store> Service<S> {
         let Some(head) = self.store.head(member).await? else {
             return Ok(None);
         };
-        let kept = decode_head(&head)?;
+        let kept = FeedHeadV2::decode(&head)?;
         Ok(Some(ServedHead {
             member,
             extent: Extent { epoch: Epoch(head.epoch), size: head.size },
@@ -210,11 +253,6 @@ impl<S: Store> Service<S> {
         pages.truncate(pages_max);
         Ok(pages)
     }
-}
-
-/// Everything but the signed bytes is our own encoding.
-fn decode_head(head: &StoredHead) -> Result<FeedHeadV1, ServiceFault> {
-    codec::decode(&head.bytes).map_err(|source| ServiceFault::Value { what: "feed head", source })
 }
 
 fn open_page(member: MemberId, key: &SealKey, stored: &StoredPage) -> Result<FeedPage, ServiceFault> {

@@ -21,10 +21,12 @@ mod codes;
 mod commands;
 mod devices;
 mod docs;
+mod epochs;
 mod fault;
 mod feed;
 #[doc(hidden)]
 pub mod fuzzing;
+mod hand_back;
 mod hub;
 mod key_check;
 mod member_import;

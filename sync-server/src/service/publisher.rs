@@ -121,7 +121,12 @@ impl Publisher {
 
     /// What stands in the sets now.
     pub(crate) fn sets(&self) -> StatusSets {
-        self.state().sets.clone()
+        self.with_sets(StatusSets::clone)
+    }
+
+    /// Looks at what stands in the sets now.
+    pub(crate) fn with_sets<T>(&self, look: impl FnOnce(&StatusSets) -> T) -> T {
+        look(&self.state().sets)
     }
 
     fn state(&self) -> MutexGuard<'_, PublisherState> {

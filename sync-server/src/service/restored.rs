@@ -3,6 +3,7 @@
 //! after the backup is not known.
 
 use bhyt_core::codec::Schema;
+use bhyt_core::feed::Epoch;
 use bhyt_core::sync::admin::AdminCommand;
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::time::UnixSeconds;
@@ -38,6 +39,13 @@ pub(crate) struct AdoptedListV1 {
 impl Schema for RestoredV1 {
     const SCHEMA: u16 = 130;
     const BYTES_MAX: usize = 64;
+}
+
+impl RestoredV1 {
+    /// The epoch that feeds enter after this restore: its time, so that two restores of one backup have two.
+    pub(crate) fn epoch(&self) -> Epoch {
+        Epoch(self.at.0)
+    }
 }
 
 /// Notes in a store that was just filled from a backup that ended at `backup`, that it was restored at `now`.

@@ -117,15 +117,26 @@ impl<S: Store> Service<S> {
     ) -> Result<MemberCursor, Stop> {
         let holder = Holder { device: id, key: held.presentation_key };
         let now = self.clock.now();
+        let told = match self.restored {
+            Some(_) => self.tell_epochs(cursor, sink).await?,
+            None => Some(Told::Nothing),
+        };
+        // It holds more than we do: it hands that back, and asks again.
+        let Some(told) = told else { return Ok(*cursor) };
         let (member, credentials) = self.bound_cards(held.member, holder, now).await?;
         let head = self.served_head(held.member).await?;
         let there = place(held.member, head.as_ref(), &credentials);
-        if there == *cursor || (there.state == cursor.state && there.extent.size == cursor.extent.size) {
+        let same = there.state == cursor.state && there.extent.size == cursor.extent.size;
+        if there == *cursor || (same && told == Told::Nothing) {
             return Ok(there);
         }
         let head = match head {
             Some(head) => {
-                let from = continued_from(&cursor.extent, &head.extent);
+                let from = match told {
+                    Told::Nothing => continued_from(&cursor.extent, &head.extent),
+                    // What it has is the beginning of what was kept.
+                    Told::Epochs => Seq(cursor.extent.size),
+                };
                 Some(self.send_feed(held.member, &member.key, from, sink).await?)
             }
             None => None,
@@ -134,6 +145,31 @@ impl<S: Store> Service<S> {
         let reply = Reply::Credentials { member: held.member, credentials };
         sink.send(reply).await?;
         Ok(there)
+    }
+
+    /// Gives a phone that comes from an earlier epoch the statements of those that followed, up to one that kept less than
+    /// it holds; then `None`.
+    async fn tell_epochs(
+        &self,
+        cursor: &MemberCursor,
+        sink: &mut impl ReplySink,
+    ) -> Result<Option<Told>, Stop> {
+        let (member, mut told) = (cursor.member, Told::Nothing);
+        let of_before = cursor.extent.epoch > NO_EPOCH;
+        if of_before || self.store.head(member).await?.is_some() {
+            self.enter_epoch(member).await?;
+        }
+        let head = self.served_head(member).await?;
+        let epochs = head.as_ref().filter(|_| of_before).map_or(&[][..], ServedHead::epochs);
+        for opened in epochs.iter().filter(|opened| opened.epoch > cursor.extent.epoch) {
+            sink.send(Reply::Epoch { member, statement: opened.signed.clone() }).await?;
+            if cursor.extent.size > opened.kept {
+                return Ok(None);
+            }
+            told = Told::Epochs;
+        }
+        self.settle(member).await?;
+        Ok(Some(told))
     }
 
     /// Sends the records from `from` on, as far as the feed goes by then; returns the head that went with the last.
@@ -169,6 +205,13 @@ impl<S: Store> Service<S> {
     }
 }
 
+/// What a phone was told of its feed before its records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Nothing,
+    Epochs,
+}
+
 /// Counts what goes through.
 struct Counted<'s, K> {
     sink: &'s mut K,
@@ -188,7 +231,7 @@ fn holding(device: &DeviceV2, member: MemberId) -> Option<&HeldMemberV2> {
 
 /// Where a phone is that has this head's records and these credentials.
 fn place(member: MemberId, head: Option<&ServedHead>, credentials: &[Vec<u8>]) -> MemberCursor {
-    let nothing = Extent { epoch: Epoch(0), size: 0 };
+    let nothing = Extent { epoch: NO_EPOCH, size: 0 };
     let root = head.map_or_else(TreeHash::of_empty_tree, |head| head.root);
     MemberCursor {
         member,
@@ -206,6 +249,8 @@ fn continued_from(phone: &Extent, server: &Extent) -> Seq {
     }
 }
 
+/// Of a phone that has seen no head.
+const NO_EPOCH: Epoch = Epoch(0);
 /// Pages in one frame: each is at most 16 kB.
 const PAGES_IN_FRAME: usize = 8;
 /// Times that nothing new may be found where the head says there is something.

@@ -2,13 +2,17 @@
 //! tables say who may; a blank is a refusal. A message that is not in the table does not compile.
 
 use bhyt_core::card_record::ReducedCode;
-use bhyt_core::feed::{Epoch, Extent};
+use bhyt_core::feed::{Epoch, Extent, HandedRecord};
 use bhyt_core::ids::{MemberId, OperationId};
 use bhyt_core::keys::KeyId;
+use bhyt_core::record::{Body, Record, RecordKind, Salt, Seq};
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest, CardChange, CardRow};
 use bhyt_core::sync::audit::AuditQuery;
-use bhyt_core::sync::messages::{Follow, MemberCursor, Refusal, Reply, Request, SyncTerminal, SyncWallet};
+use bhyt_core::sync::messages::{
+    Follow, HandBack, MemberCursor, Refusal, Reply, Request, SyncTerminal, SyncWallet,
+};
 use bhyt_core::sync::operators::{NewOperator, OperatorChange, OperatorLabel, OperatorRole};
+use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::KeyUse;
 use bhyt_server::service::{Next, Seat};
 
@@ -126,6 +130,7 @@ table! { requests: Request {
     Request::Enrol(_)        => enrol(1, "x"),                                    [Stranger Terminal];
     Request::SyncWallet(_)   => Request::SyncWallet(wallet(Follow::Once)),        [Phone];
     Request::SyncTerminal(_) => Request::SyncTerminal(terminal(Follow::Once)),    [Terminal];
+    Request::HandBack(_)     => hand_back(),                                      [Phone];
     // Each command has a line below; this is the one that every role has.
     Request::Admin(_)        => admin(AdminCommand::ShowStatus),                  [Registrar Enroller Auditor Administrator];
 } }
@@ -155,6 +160,13 @@ table! { commands: AdminCommand {
     AdminCommand::Backup               => AdminCommand::Backup,                          [Administrator];
     AdminCommand::ShowStatus           => AdminCommand::ShowStatus,  [Registrar Enroller Auditor Administrator];
 } }
+
+fn hand_back() -> Request {
+    let body = Body::new(vec![0xa0]).unwrap();
+    let record = Record::first(Seq(0), RecordKind::Card, body, UnixSeconds(0));
+    let record = HandedRecord { seq: Seq(0), salt: Salt([0; 16]), record, path: Vec::new() };
+    Request::HandBack(HandBack { member: MemberId([0; 16]), head: Vec::new(), record })
+}
 
 fn reduce() -> CardChange {
     CardChange::Reduce(ReducedCode::new(120).unwrap())
@@ -208,7 +220,7 @@ async fn news(world: &World, seat: &Seat) -> (Vec<&'static str>, Next) {
     }
     let kind = |reply: &Reply| match reply {
         Reply::Done => None,
-        Reply::Feed(_) => Some("feed"),
+        Reply::Feed(_) | Reply::Epoch { .. } => Some("feed"),
         Reply::Credentials { .. } => Some("cards"),
         Reply::Trust(_) => Some("trust"),
         Reply::StatusDelta(_) | Reply::StatusSnapshot(_) => Some("status"),
