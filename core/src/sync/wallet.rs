@@ -164,12 +164,12 @@ impl WalletSession {
         let statement: Verified<EpochStatement> =
             self.verify_by_head_key(statement, |it: &EpochStatement| it.time)?;
         let state = self.members.get_mut(&member).ok_or(SyncFault::UnknownMember)?;
-        self.staged.remove(&member);
         if state.feed.frontier().size() > statement.claims().kept.size {
             return Ok(vec![Effect::HandBack { member, statement: Box::new(statement) }]);
         }
         let entered = state.feed.enter_epoch([], &statement);
         state.feed = entered.map_err(|fault| SyncFault::Feed { member, fault })?;
+        self.staged.remove(&member);
         let feed = Box::new(state.feed.clone());
         Ok(vec![Effect::Epoch { member, statement: Box::new(statement), feed }])
     }

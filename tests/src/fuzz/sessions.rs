@@ -182,6 +182,14 @@ impl Wallet {
                 );
                 self.stored.remove(&member);
             }
+            Effect::Epoch { member, statement, feed } => {
+                assert_eq!(feed.mark(), Some(&statement.claims().head()), "the statement is the mark");
+                assert!(self.session.members().get(&member).is_some_and(|state| state.feed == *feed));
+            }
+            Effect::HandBack { member, statement } => {
+                let held = before.members().get(&member).expect("a member held").feed.next_seq();
+                assert!(held.0 > statement.claims().kept.size, "only what is more than was kept");
+            }
         }
     }
 
