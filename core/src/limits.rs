@@ -86,6 +86,9 @@ pub const PAGE_BYTES_MAX: usize = 8 * 1024;
 pub const BODY_BYTES_MAX: usize = 4 * 1024;
 /// Records in one feed.
 pub const FEED_RECORDS_MAX: u64 = 1 << 20;
+/// Bytes of records that a phone holds before the head over them has come: 100,000 records of 500 bytes, more than a
+/// life has, and no more than a phone can spare.
+pub const FEED_STAGED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Bytes of a signed feed head; every number in it at its largest takes 171.
 pub const HEAD_BYTES_MAX: usize = 192;
 /// Bytes of a signed statement of a new epoch; every number in it at its largest takes 182.

@@ -6,5 +6,6 @@ pub mod audit;
 pub mod backoff;
 pub mod messages;
 pub mod operators;
+mod staged;
 pub mod terminal;
 pub mod wallet;

@@ -7,7 +7,7 @@ use crate::card::CardClaims;
 use crate::cose::{Payload, Signed, Verified};
 use crate::feed::{Epoch, EpochStatement, Extent, FeedFault, FeedHead, FeedPage, FeedState};
 use crate::ids::MemberId;
-use crate::limits::{BINDINGS_MAX, FEED_RECORDS_MAX};
+use crate::limits::BINDINGS_MAX;
 use crate::presentation_key::PresentationKey;
 use crate::sync::messages::{
     FeedReply, Follow, MemberCursor, Refusal, Reply, Request, SyncWallet, state_digest,
@@ -41,7 +41,7 @@ impl MemberState {
 pub struct WalletSession {
     trust: Verified<TrustBundle>,
     members: BTreeMap<MemberId, MemberState>,
-    staged: BTreeMap<MemberId, Vec<FeedPage>>,
+    staged: BTreeMap<MemberId, super::staged::Staged>,
     disputed: Option<Verified<FeedHead>>,
     outcome: Option<Result<(), Refusal>>,
 }
@@ -133,17 +133,14 @@ impl WalletSession {
 
     fn take_pages(&mut self, reply: FeedReply) -> Result<Vec<Effect>, SyncFault> {
         let state = self.members.get(&reply.member).ok_or(SyncFault::UnknownMember)?;
-        let staged = self.staged.entry(reply.member).or_default();
-        staged.extend(reply.pages);
-        let records: usize = staged.iter().map(FeedPage::count).sum();
-        if records as u64 > FEED_RECORDS_MAX {
+        if !self.staged.entry(reply.member).or_default().add(reply.pages) {
             self.staged.remove(&reply.member);
             return Err(SyncFault::TooMuch);
         }
         let Some(head) = reply.head else {
             return Ok(Vec::new());
         };
-        let pages = self.staged.remove(&reply.member).unwrap_or_default();
+        let pages = self.staged.remove(&reply.member).unwrap_or_default().into_pages();
         let head = self.verify_head(&head)?;
         let feed = match state.feed.extend(&pages, &head) {
             Ok(feed) => feed,

@@ -77,7 +77,7 @@ impl Chunk {
 
 /// Reads chunks.
 pub(super) struct ChunkReader {
-    reader: csv::Reader<File>,
+    reader: csv::Reader<Rationed>,
     path: PathBuf,
     table: Table,
     /// Where each column of the table stands in the file.
@@ -89,7 +89,7 @@ impl ChunkReader {
     /// Opens a file and reads its header.
     pub(super) fn open(path: &Path, table: Table) -> Result<Self, AdminError> {
         let file = File::open(path).map_err(read_error(path))?;
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(file);
+        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Rationed::new(file));
         let header = reader.byte_headers().map_err(csv_error(path))?.clone();
         let places = find_columns(path, table, &header)?;
         Ok(Self { reader, path: path.to_owned(), table, places, next: 0 })
@@ -101,6 +101,7 @@ impl ChunkReader {
         let (mut lines, mut bad_lines) = (Vec::new(), Vec::new());
         let mut record = ByteRecord::new();
         while lines.len() < self.table.rows_max() && bad_lines.len() < IMPORT_ROWS_MAX {
+            self.reader.get_mut().refill();
             if !self.reader.read_byte_record(&mut record).map_err(csv_error(&self.path))? {
                 break;
             }
@@ -128,6 +129,35 @@ impl ChunkReader {
         };
         self.next += 1;
         Ok((!chunk.is_empty()).then_some(chunk))
+    }
+}
+
+/// A file of which only so much is read for one row: behind a quotation mark that is never closed, all of the file is one
+/// field.
+struct Rationed {
+    file: File,
+    left: usize,
+}
+
+impl Rationed {
+    fn new(file: File) -> Self {
+        Self { file, left: ROW_BYTES_MAX }
+    }
+
+    fn refill(&mut self) {
+        self.left = ROW_BYTES_MAX;
+    }
+}
+
+impl io::Read for Rationed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let wanted = buffer.len().min(self.left);
+        if wanted == 0 && !buffer.is_empty() {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, ROW_TOO_LONG));
+        }
+        let count = self.file.read(buffer.get_mut(..wanted).unwrap_or_default())?;
+        self.left -= count;
+        Ok(count)
     }
 }
 
@@ -219,6 +249,9 @@ fn csv_error(path: &Path) -> impl Fn(csv::Error) -> AdminError {
     move |error| read_error(error.into())
 }
 
+/// Bytes read for one row, with what the reader takes ahead: the longest row has eight fields.
+const ROW_BYTES_MAX: usize = 64 * 1024;
+const ROW_TOO_LONG: &str = "a row of more than 64 KiB; is a quotation mark not closed?";
 /// Longer than any name of a column.
 const COLUMN_BYTES_MAX: usize = 24;
 /// Longer fields are no field of a row; the server takes less.
@@ -275,5 +308,51 @@ mod tests {
         let chunks = read(Table::Cards, text.as_bytes()).unwrap();
         assert_eq!(chunks.iter().map(|chunk| chunk.lines.len()).collect::<Vec<_>>(), [50, 50, 50]);
         assert_eq!(chunks[2].lines[49], 151);
+    }
+
+    /// Cut at each byte and with each bit changed, a file is refused or read row by row: never a row that is not there.
+    #[test]
+    fn a_file_that_was_touched_is_refused_or_read_row_by_row() {
+        let text = b"member,number,level,facility,from\n1,N,4,79024,2026-01-01\n2,\"N\nM\",4,79024,2026-01-01\n3,N,4,79024,1\n";
+        let rows = |bytes: &[u8]| match read(Table::Cards, bytes) {
+            Ok(chunks) => chunks.iter().map(|chunk| chunk.lines.len() + chunk.bad_lines.len()).sum::<usize>(),
+            Err(AdminError::Columns { .. }) => 0,
+            Err(other) => panic!("{other:?}"),
+        };
+        assert_eq!(rows(text), 3);
+        for cut in 0..text.len() {
+            assert!(rows(&text[..cut]) <= 3, "cut at {cut}");
+        }
+        for bit in 0..text.len() * 8 {
+            let mut changed = text.to_vec();
+            changed[bit / 8] ^= 1 << (bit % 8);
+            // A byte that becomes the end of a line, or a quotation mark that goes, makes a row of its own.
+            assert!(rows(&changed) <= 4, "bit {bit}");
+        }
+    }
+
+    /// Behind a quotation mark that is never closed all of a file is one field: it is not read to its end for that.
+    #[test]
+    fn a_quotation_mark_that_is_not_closed_ends_the_import_and_fills_no_memory() {
+        let header = "member,number,level,facility,from\n";
+        let row = "1,N,4,79024,2026-01-01\n";
+        let good: String = [header, &row.repeat(10_000)].concat();
+        assert_eq!(
+            read(Table::Cards, good.as_bytes()).unwrap().iter().map(|chunk| chunk.lines.len()).sum::<usize>(),
+            10_000
+        );
+        for bad in [
+            [header, row, "2,\"N,4,79024,2026-01-01\n", &row.repeat(10_000)].concat(),
+            [header, &"x".repeat(1 << 20), ",N,4,79024,1\n"].concat(),
+            ["\"", header, &row.repeat(10_000)].concat(),
+        ] {
+            let error = read(Table::Cards, bad.as_bytes()).unwrap_err();
+            let AdminError::Read { source, .. } = error else { panic!("{error:?}") };
+            assert!(source.to_string().contains("quotation mark"), "{source}");
+        }
+        // Of a field that is only too long for us, nothing but its row is lost.
+        let long = [header, &"x".repeat(2_000), ",N,4,79024,1\n", row].concat();
+        let chunks = read(Table::Cards, long.as_bytes()).unwrap();
+        assert_eq!((chunks[0].lines.as_slice(), chunks[0].bad_lines.as_slice()), (&[3][..], &[2][..]));
     }
 }
