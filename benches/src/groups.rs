@@ -1,7 +1,7 @@
 //! All figures, in the order of the table. A group is a file: its promises, and the function that measures them.
 
 use crate::run::Group;
-use crate::{card, idle, push, status, sync, verify, wallet};
+use crate::{card, idle, import, push, status, sync, verify, wallet};
 
 /// Every group.
 pub(crate) const GROUPS: &[&Group] = &[
@@ -13,6 +13,7 @@ pub(crate) const GROUPS: &[&Group] = &[
     sync::SYNC,
     push::PUSH,
     idle::IDLE,
+    import::IMPORT,
 ];
 
 #[cfg(test)]

@@ -215,7 +215,7 @@ pub(crate) fn card_row(member: u64, n: u8) -> CardRow {
     }
 }
 
-fn member_row(member: u64) -> MemberRow {
+pub(crate) fn member_row(member: u64) -> MemberRow {
     MemberRow {
         member_id: alias(member),
         full_name: "Nguyễn Văn Mẫu An".into(),

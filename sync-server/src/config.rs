@@ -344,7 +344,7 @@ listen = "127.0.0.1:4433"
 
 [store]
 # Memory for pages of the store; expect two to three times as much in use.
-#cache_megabytes = 256
+#cache_megabytes = 64
 "#;
 
 /// Bytes of a settings file; the template has under 3 kB.

@@ -41,13 +41,13 @@ pub struct EmbeddedStore {
 pub struct EmbeddedOptions {
     /// Changes kept for each shard, give or take a trimming step. Default [`CHANGES_KEPT`].
     pub changes_kept: u64,
-    /// Bytes of pages held in memory; two to three times as much will be in use. Default 256 MiB.
+    /// Bytes of pages held in memory; two to three times as much will be in use. Default 64 MiB.
     pub cache_bytes: u64,
 }
 
 impl Default for EmbeddedOptions {
     fn default() -> Self {
-        Self { changes_kept: CHANGES_KEPT, cache_bytes: 256 * 1024 * 1024 }
+        Self { changes_kept: CHANGES_KEPT, cache_bytes: 64 * 1024 * 1024 }
     }
 }
 

@@ -5,8 +5,11 @@
 //! [`ROW_BYTES_MAX`] bytes, else under keys of their own; a pair that is not written does not move. One thread writes.
 //!
 //! ```text
-//! row = n × (suffix length u8, suffix, value length u16, value)     suffixes ascending, lengths little-endian
+//! row = beside u8, n × (suffix length u8, suffix, value length u16, value)
 //! ```
+//!
+//! Suffixes ascend, lengths are little-endian. `beside` is 1 once a pair has been put beside the row: else nobody looks for
+//! one there. Such a row stays, though it be empty.
 
 use std::collections::BTreeMap;
 
@@ -30,8 +33,11 @@ impl<K: Kv> MemberRows<K> {
     fn scan_member(&self, prefix: &[u8], after: Option<&[u8]>, max: usize) -> Result<Vec<Pair>, StoreError> {
         let (row_key, _) = prefix.split_at_checked(ROW_KEY_BYTES).unwrap_or((prefix, &[]));
         let row = self.inner.get(row_key)?.unwrap_or_default();
-        let beside =
-            self.inner.scan(prefix, after.filter(|after| *after > row_key).or(Some(row_key)), max)?;
+        let mut beside = Vec::new();
+        if has_beside(&row) {
+            let after = after.filter(|after| *after > row_key).or(Some(row_key));
+            beside = self.inner.scan(prefix, after, max)?;
+        }
         let inside = pairs(&row).map(|(suffix, value)| ([row_key, suffix].concat(), value.to_vec()));
         let inside = inside
             .filter(|(key, _)| key.starts_with(prefix) && after.is_none_or(|after| key.as_slice() > after));
@@ -47,6 +53,9 @@ impl<K: Kv> Kv for MemberRows<K> {
             let row = self.inner.get(row_key)?.unwrap_or_default();
             if let Some((_, value)) = pairs(&row).find(|(held, _)| *held == suffix) {
                 return Ok(Some(value.to_vec()));
+            }
+            if !has_beside(&row) {
+                return Ok(None);
             }
         }
         self.inner.get(key)
@@ -166,9 +175,10 @@ impl<K: Kv> Packer<'_, K> {
         row_bytes_max: usize,
     ) -> Result<Option<Write>, StoreError> {
         let (_, suffix) = key.split_at_checked(ROW_KEY_BYTES).unwrap_or((key, &[]));
-        let beside = !row.remove(suffix) && self.get(key)?.is_some();
+        let beside = !row.remove(suffix) && row.beside && self.get(key)?.is_some();
         Ok(match value {
             Some(value) if !row.take(suffix, value, row_bytes_max) => {
+                row.beside = true;
                 Some((key.to_vec(), Some(value.to_vec())))
             }
             _ => beside.then(|| (key.to_vec(), None)),
@@ -187,11 +197,13 @@ impl<K: Kv> Packer<'_, K> {
 struct Row<'b> {
     pairs: BTreeMap<&'b [u8], &'b [u8]>,
     bytes: usize,
+    /// Whether pairs stand beside it, or have.
+    beside: bool,
 }
 
 impl<'b> Row<'b> {
     fn decode(bytes: &'b [u8]) -> Self {
-        Self { pairs: pairs(bytes).collect(), bytes: bytes.len() }
+        Self { pairs: pairs(bytes).collect(), bytes: bytes.len().max(1), beside: has_beside(bytes) }
     }
 
     /// Takes a pair that is not there, if there is room.
@@ -212,8 +224,13 @@ impl<'b> Row<'b> {
         removed.is_some()
     }
 
+    /// The bytes of the row; none when nothing would be lost without it.
     fn encode(&self) -> Vec<u8> {
+        if self.pairs.is_empty() && !self.beside {
+            return Vec::new();
+        }
         let mut bytes = Vec::with_capacity(self.bytes);
+        bytes.push(u8::from(self.beside));
         for (suffix, value) in &self.pairs {
             // Both fit: `take` has looked at the first, and the second is within the row.
             bytes.push(u8::try_from(suffix.len()).unwrap_or(u8::MAX));
@@ -227,7 +244,7 @@ impl<'b> Row<'b> {
 
 /// The pairs of a row, up to the first that is not whole: checksums below see to it that there is none.
 fn pairs(row: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    let mut rest = row;
+    let mut rest = row.get(1..).unwrap_or_default();
     std::iter::from_fn(move || {
         let (length, after) = rest.split_first()?;
         let (suffix, after) = after.split_at_checked(usize::from(*length))?;
@@ -236,6 +253,10 @@ fn pairs(row: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
         rest = after;
         Some((suffix, value))
     })
+}
+
+fn has_beside(row: &[u8]) -> bool {
+    row.first().is_some_and(|beside| *beside != 0)
 }
 
 /// The row of a member's key, and the rest of the key; `None` for other keys.

@@ -76,7 +76,7 @@ fn a_member_is_one_key() {
     batch.put(&key(b"p\0\0\0\0"), b"page").unwrap();
     batch.put(&key(b"h"), b"head").unwrap();
     rows.commit(batch).unwrap();
-    let row = [b"\x01h\x04\0head".as_slice(), b"\x05p\0\0\0\0\x04\0page"].concat();
+    let row = [b"\0\x01h\x04\0head".as_slice(), b"\x05p\0\0\0\0\x04\0page"].concat();
     assert!(rows.inner.scan(b"", None, 9).unwrap() == [(key(b""), row)]);
     let mut batch = Batch::new();
     batch.delete(&key(b"h")).unwrap();
