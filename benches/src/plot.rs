@@ -23,10 +23,12 @@ pub(crate) enum Panel {
     Push,
     /// Memory of a server by the connections it has.
     Memory,
+    /// Time of a sync by the members that the server stores.
+    Growth,
 }
 
 impl Panel {
-    const ALL: [Self; 4] = [Self::List, Self::Lookup, Self::Push, Self::Memory];
+    const ALL: [Self; 5] = [Self::List, Self::Lookup, Self::Push, Self::Memory, Self::Growth];
 
     fn labels(self) -> Labels {
         match self {
@@ -38,9 +40,9 @@ impl Panel {
             },
             Self::Lookup => Labels {
                 title: "One lookup in it, all sets asked",
-                x: "cards listed",
+                x: "cards listed, million",
                 y: "µs",
-                x_axis: Axis::Logarithmic,
+                x_axis: Axis::Linear,
             },
             Self::Push => Labels {
                 title: "A card on its way to one of 100 phones",
@@ -53,6 +55,12 @@ impl Panel {
                 x: "connections",
                 y: "MB",
                 x_axis: Axis::Linear,
+            },
+            Self::Growth => Labels {
+                title: "A sync that brings one record",
+                x: "members stored",
+                y: "ms",
+                x_axis: Axis::Logarithmic,
             },
         }
     }
@@ -305,7 +313,9 @@ mod tests {
             point(Panel::List, "list", 0.1, 0.2),
             point(Panel::List, "list", 2.0, 2.03),
             point(Panel::List, "floor", 2.0, 2.02),
-            point(Panel::Lookup, "lookup", 95_000.0, 0.0),
+            point(Panel::Lookup, "lookup", 0.095, 0.0),
+            point(Panel::Growth, "p99", 10_000.0, 3.0),
+            point(Panel::Growth, "p99", 1_000_000.0, 4.0),
         ];
         for points in [&points[..], &points[..1], &[]] {
             let svg = draw(points);

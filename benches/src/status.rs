@@ -105,7 +105,7 @@ fn snapshot_ratio(run: &mut Run) {
         run.point(
             Panel::Lookup,
             "lookup",
-            drawn.listed.len() as f64,
+            drawn.listed.len() as f64 / 1e6,
             lookup_us(&list, &drawn.listed, run.scale),
         );
         if bytes / floor > worst.0 {

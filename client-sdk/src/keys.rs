@@ -5,7 +5,7 @@
 //! members; losing it loses what is stored, destroying it wipes the device.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bhyt_core::keys::{KeyId, PublicKey, Signature};
 use bhyt_core::presentation_key::{KeyKind, PresentationKey, PresentationSecret};
@@ -87,6 +87,10 @@ pub struct DeviceKeys {
 pub struct KeyFiles {
     folder: PathBuf,
     signing: Signing,
+    /// Read once: every open connection holds it anyway.
+    transport: OnceLock<TransportKey>,
+    /// The public half. The secret is read anew for each signature.
+    public: OnceLock<PresentationKey>,
 }
 
 /// The file of a signing key: what it is for, and of which kind it is.
@@ -132,7 +136,9 @@ impl KeyFiles {
         missing: Missing,
         entropy: &dyn Entropy,
     ) -> Result<DeviceKeys, SdkError> {
-        let files = Arc::new(Self { folder: folder.to_owned(), signing });
+        let files =
+            Self { folder: folder.to_owned(), signing, transport: OnceLock::new(), public: OnceLock::new() };
+        let files = Arc::new(files);
         let store_path = path_of(folder, STORE);
         if missing == Missing::Make {
             create_private_folder(folder)?;
@@ -197,13 +203,21 @@ pub enum Missing {
 
 impl TransportKeys for KeyFiles {
     fn transport_key(&self) -> Result<TransportKey, KeyError> {
-        Ok(TransportKey::from_seed(self.read(TRANSPORT)?.as_bytes()))
+        if let Some(key) = self.transport.get() {
+            return Ok(key.clone());
+        }
+        let key = TransportKey::from_seed(self.read(TRANSPORT)?.as_bytes());
+        Ok(self.transport.get_or_init(|| key).clone())
     }
 }
 
 impl PresentationKeys for KeyFiles {
     fn public_key(&self) -> Result<PresentationKey, KeyError> {
-        Ok(self.signing_key()?.public_key())
+        if let Some(key) = self.public.get() {
+            return Ok(*key);
+        }
+        let key = self.signing_key()?.public_key();
+        Ok(*self.public.get_or_init(|| key))
     }
 
     fn sign(&self, to_be_signed: &[u8]) -> Result<Signature, KeyError> {
