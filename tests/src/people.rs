@@ -77,7 +77,12 @@ impl Town {
 
     /// A terminal at facility 99024 that has just been enrolled and has synced.
     pub async fn desk(&self, server: SocketAddr, operator: &Operator) -> Desk {
-        let terminal = Terminal::open(self.config("desk")).expect("a terminal");
+        self.desk_named("desk", server, operator).await
+    }
+
+    /// [`Self::desk`] of this name.
+    pub async fn desk_named(&self, name: &str, server: SocketAddr, operator: &Operator) -> Desk {
+        let terminal = Terminal::open(self.config(name)).expect("a terminal");
         let token = operator.terminal_token("99024").await;
         let (server, trust) = (server.to_string(), self.server.trust_bytes());
         terminal.enrol(Enrolment { server, trust, token }).await.expect("enrolled");

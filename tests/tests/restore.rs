@@ -2,15 +2,21 @@
 //! phones and terminals that saw more than it remembers come right by themselves.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, CardChange, CardRow, CardView};
 use bhyt_core::sync::messages::Refusal;
-use bhyt_sdk::{CardState, Event};
+use bhyt_platform::entropy::OsEntropy;
+use bhyt_sdk::{Activation, CardState, Event, Refused, SdkError};
+use bhyt_server::cli::{Cli, Command};
+use bhyt_server::folder::DataFolder;
+use bhyt_server::host::Parts;
 use bhyt_server::restore::{Restore, RestoreError, restore};
 use bhyt_tests::operator::{Operator, card_row};
 use bhyt_tests::people::{Phone, Town};
 use bhyt_tests::server::{ServerFolder, block_on};
+use clap::Parser as _;
 
 const MEMBER: &str = "9900000017";
 const CARD: &str = "DN4999900000017";
@@ -209,4 +215,75 @@ async fn life_goes_on(operator: &Operator, connected: &Phone, other: &Phone) {
         let cards = phone.wallet.cards(phone.member);
         assert_eq!(cards.iter().filter(|card| card.state == CardState::Withdrawn).count(), 1);
     }
+}
+
+#[test]
+fn a_phone_and_a_terminal_that_a_restored_server_does_not_know_are_told_so_and_come_anew() {
+    let town = Town::found();
+    let server = town.open();
+    let address = server.address();
+    let backup = town.path("backup");
+    let (phone, desk, known) = block_on(async {
+        let operator = town.operator(address).await;
+        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        operator.issue(card_row(MEMBER, CARD, "2026-01-01", "")).await;
+        operator.back_up(&backup).await;
+        let phone = town.phone(address, &operator, MEMBER).await;
+        operator.issue(card_row(MEMBER, "GD4999900000017", "2026-02-01", "")).await;
+        phone.wallet.sync().await.unwrap();
+        let desk = town.desk(address, &operator).await;
+        (phone, desk, town.path("desk").join("status/status"))
+    });
+    server.stop();
+
+    let restored = town.server.restored(&backup).unwrap();
+    restored.adopt(&known).unwrap();
+    let _server = restored.start(address);
+    block_on(async {
+        let operator = town.operator(address).await;
+        for error in [phone.wallet.sync().await.unwrap_err(), desk.0.sync().await.unwrap_err()] {
+            assert!(matches!(error, SdkError::Refused { why: Refused::Retired }), "{error:?}");
+        }
+        assert_eq!(phone.numbers().len(), 2, "it shows what it has");
+        let code = operator.device_code(MEMBER).await;
+        let (server, trust) = (address.to_string(), town.server.trust_bytes());
+        let again = Activation { server, trust, alias: MEMBER.into(), code };
+        assert_eq!(phone.wallet.activate(again).await.unwrap(), phone.member, "in the same folder");
+        assert_eq!(phone.numbers().len(), 2, "nothing lost");
+        assert_eq!(shown(&operator, "GD4999900000017").await.standing, CardStanding::InForce, "handed back");
+        let desk = town.desk_named("desk-2", address, &operator).await;
+        assert_eq!(desk.judge(&phone.live()), "accept fresh proven_by_clock 000");
+    });
+}
+
+#[test]
+fn the_operators_program_takes_a_backup_and_a_folder_without_its_end_does_not_start() {
+    let town = Town::found();
+    let server = town.open();
+    let backup = town.path("backup");
+    std::fs::write(&backup, b"an older one").unwrap();
+    let args = format!(
+        "bhyt-server admin --server {} --trust {} --key {} --json backup {}",
+        server.address(),
+        town.server.trust().display(),
+        town.server.report().operator_key.display(),
+        backup.display(),
+    );
+    let Command::Admin(args) = Cli::try_parse_from(args.split_whitespace()).unwrap().command else {
+        panic!("an operator's command");
+    };
+    block_on(async { bhyt_server::admin::run(args).await.unwrap() });
+    server.stop();
+    let restored = town.server.restored(&backup).unwrap();
+    // What `restore` writes last; before it nothing runs on the folder.
+    let trust = restored.data().join("trust.cose");
+    let kept = std::fs::read(&trust).unwrap();
+    std::fs::remove_file(&trust).unwrap();
+    let open = || {
+        let entropy = Arc::new(OsEntropy::open().unwrap());
+        Parts::open(&DataFolder::new(&restored.data()), town.clock.clone(), entropy).map(drop)
+    };
+    assert!(open().is_err());
+    std::fs::write(&trust, kept).unwrap();
+    open().unwrap();
 }

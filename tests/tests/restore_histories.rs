@@ -1,6 +1,8 @@
 //! Whatever happened after a backup comes right: random histories of a town, a restore in the middle, and what must be so
 //! afterwards. The seed is printed; run it again with BHYT_SEED.
 
+#![allow(clippy::indexing_slicing, clippy::print_stdout, reason = "helpers of tests, outside #[test]")]
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use bhyt_core::card_record::CardStanding;
@@ -92,7 +94,8 @@ fn number(prefix: &str, member: usize) -> String {
 fn whatever_happened_after_a_backup_comes_right() {
     let seeds: Vec<u64> = match std::env::var("BHYT_SEED").ok().and_then(|seed| seed.parse().ok()) {
         Some(seed) => vec![seed],
-        None => (0..4).collect(),
+        // 31: a held card that was replaced after the backup was taken for one that was released.
+        None => vec![0, 1, 2, 31],
     };
     for seed in seeds {
         println!("BHYT_SEED={seed}");

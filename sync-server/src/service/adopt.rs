@@ -123,7 +123,9 @@ impl<S: Store> Service<S> {
             return Ok(0);
         };
         let held = self.publisher.sets();
-        let named = |value: &u64| list.set(set).is_some_and(|set| set.contains(*value));
+        // One that is named under another standing has got that one already.
+        let of_cards = |number: SetNumber| matches!(number.meaning(), SetMeaning::Cards(_));
+        let named = |value: &u64| list.sets().any(|(number, set)| of_cards(number) && set.contains(*value));
         let spoken_of = |value: &u64| *value < list.head().covers.indexes_below();
         let unnamed = held.values(set).filter(|value| spoken_of(value) && !named(value));
         let unnamed: BTreeMap<u32, _> =
