@@ -11,6 +11,8 @@ mod authorisation;
 mod codes;
 #[path = "server_service/handed_back.rs"]
 mod handed_back;
+#[path = "server_service/half_closed.rs"]
+mod half_closed;
 #[path = "server_service/key_check.rs"]
 mod key_check;
 #[path = "server_service/news.rs"]

@@ -1,5 +1,5 @@
 """People's own tools on our bytes: QR pictures read by zxing-cpp, cards and proofs verified by cbor2 and cwt, from
-docs/formats.md alone. Runs the release programs in a temporary folder, with a synthetic member on loopback.
+docs/formats.md alone; and another program's QUIC client at our door. Runs the release programs in a temporary folder, with a synthetic member on loopback.
 
 Usage: check.py [--programs FOLDER]     (default: target/release)
 """
@@ -19,6 +19,7 @@ import token_status_list
 import zxingcpp
 
 import bhyt_formats as formats
+import strangers
 
 MEMBER = "9900000017"
 NUMBER = "DN4999900000017"
@@ -189,6 +190,8 @@ def main() -> int:
         try:
             issue_and_activate(world)
             issuer_key = bytes.fromhex(world.init["issuer_key"])
+            strangers.check(world.address)
+            assert world.admin("status")["cards"] > 0, "the server goes on serving"
             world.stop_server()
             for phone in PHONES:
                 check_pictures(world, phone, issuer_key)

@@ -3,10 +3,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use rustls::client::{AlwaysResolvesClientRawPublicKeys, ResolvesClientCert};
+use rustls::NamedGroup;
+use rustls::client::{
+    AlwaysResolvesClientRawPublicKeys, ClientSessionStore, ResolvesClientCert, Resumption,
+    Tls12ClientSessionValue, Tls13ClientSessionValue,
+};
+use rustls::pki_types::ServerName;
 use rustls::sign::CertifiedKey;
 
 use super::*;
@@ -52,6 +58,15 @@ fn bare_client(
     alpn: &[u8],
     resolver: Option<Arc<dyn ResolvesClientCert>>,
 ) -> quinn::ClientConfig {
+    let crypto = bare_tls(pin, alpn, resolver);
+    quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto).unwrap()))
+}
+
+fn bare_tls(
+    pin: PeerKey,
+    alpn: &[u8],
+    resolver: Option<Arc<dyn ResolvesClientCert>>,
+) -> rustls::ClientConfig {
     let builder =
         rustls::ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
             .with_protocol_versions(&[&rustls::version::TLS13])
@@ -63,7 +78,7 @@ fn bare_client(
         None => builder.with_no_client_auth(),
     };
     crypto.alpn_protocols = vec![alpn.to_vec()];
-    quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto).unwrap()))
+    crypto
 }
 
 /// A key that shows the public half of `shown` and signs with `held`.
@@ -124,12 +139,68 @@ async fn a_server_that_shows_the_pinned_key_without_holding_it_is_refused() {
 #[tokio::test]
 async fn another_protocol_is_refused_on_both_sides() {
     let server = serve(SECOND);
+    for alpn in [&b"bhyt/0"[..], b"h3", b"bhyt/1 "] {
+        let client = bare_client(server.key.public_key(), alpn, Some(phone_key()));
+        let error = refusal(server.address, client).await;
+        assert_alert(&error, 120);
+        assert!(matches!(client::handshake_error(error), TransportError::NoCommonProtocol));
+    }
+}
+
+fn phone_key() -> Arc<dyn ResolvesClientCert> {
     let phone = TransportKey::from_seed(&[2; 32]);
-    let resolver = Arc::new(AlwaysResolvesClientRawPublicKeys::new(Arc::clone(&phone.certified)));
-    let client = bare_client(server.key.public_key(), b"bhyt/0", Some(resolver));
-    let error = refusal(server.address, client).await;
-    assert_alert(&error, 120);
-    assert!(matches!(client::handshake_error(error), TransportError::NoCommonProtocol));
+    Arc::new(AlwaysResolvesClientRawPublicKeys::new(phone.certified))
+}
+
+/// Counts what a server gives a client to resume with.
+#[derive(Debug, Default)]
+struct Tickets(AtomicUsize);
+
+impl ClientSessionStore for Tickets {
+    fn set_kx_hint(&self, _: ServerName<'static>, _: NamedGroup) {}
+
+    fn kx_hint(&self, _: &ServerName<'_>) -> Option<NamedGroup> {
+        None
+    }
+
+    fn set_tls12_session(&self, _: ServerName<'static>, _: Tls12ClientSessionValue) {}
+
+    fn tls12_session(&self, _: &ServerName<'_>) -> Option<Tls12ClientSessionValue> {
+        None
+    }
+
+    fn remove_tls12_session(&self, _: &ServerName<'static>) {}
+
+    fn insert_tls13_ticket(&self, _: ServerName<'static>, _: Tls13ClientSessionValue) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn take_tls13_ticket(&self, _: &ServerName<'static>) -> Option<Tls13ClientSessionValue> {
+        None
+    }
+}
+
+/// A resumed session would skip the proof of the key, so that a key retired meanwhile came in by it: there is none.
+#[tokio::test]
+async fn a_client_that_would_resume_is_given_nothing_to_resume_with() {
+    let server = serve(SECOND);
+    let tickets = Arc::new(Tickets::default());
+    let mut crypto = bare_tls(server.key.public_key(), tls::ALPN, Some(phone_key()));
+    crypto.resumption = Resumption::store(Arc::clone(&tickets) as Arc<dyn ClientSessionStore>);
+    crypto.enable_early_data = true;
+    let client = quinn::ClientConfig::new(Arc::new(QuicClientConfig::try_from(crypto).unwrap()));
+    let endpoint = quinn::Endpoint::client("127.0.0.1:0".parse().unwrap()).unwrap();
+    let connecting = endpoint.connect_with(client, server.address, "sync.invalid").unwrap();
+    let connecting = connecting.into_0rtt().map(drop).expect_err("early data with nothing to send it under");
+    let connection = connecting.await.unwrap();
+    // The Hello comes behind everything that belongs to the handshake; and a whole exchange after it.
+    let mut hello = connection.accept_uni().await.unwrap();
+    hello.read_to_end(100).await.unwrap();
+    let (mut send, _receive) = connection.open_bi().await.unwrap();
+    send.write_all(&[1, 0, 0, 0, 7]).await.unwrap();
+    let (_alive, outcome) = server.outcome.await.unwrap();
+    assert_eq!(outcome.unwrap().as_deref(), Some(&[7][..]));
+    assert_eq!(tickets.0.load(Ordering::SeqCst), 0);
 }
 
 /// Opens an exchange whose bytes the test writes itself.

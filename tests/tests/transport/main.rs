@@ -15,6 +15,7 @@ use tokio::time::timeout;
 
 mod endings;
 mod exchanges;
+mod floods;
 mod limits;
 
 const SECOND: Duration = Duration::from_secs(1);
