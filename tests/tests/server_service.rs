@@ -9,10 +9,10 @@ mod audit;
 mod authorisation;
 #[path = "server_service/codes.rs"]
 mod codes;
-#[path = "server_service/handed_back.rs"]
-mod handed_back;
 #[path = "server_service/half_closed.rs"]
 mod half_closed;
+#[path = "server_service/handed_back.rs"]
+mod handed_back;
 #[path = "server_service/key_check.rs"]
 mod key_check;
 #[path = "server_service/news.rs"]
