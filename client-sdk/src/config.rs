@@ -9,7 +9,8 @@ use bhyt_platform::cache_kv::{CacheOpening, open_or_set_aside};
 use bhyt_platform::clock::{Clock, SystemClock};
 use bhyt_platform::entropy::{Entropy, OsEntropy};
 use bhyt_platform::files::create_private_folder;
-use bhyt_platform::kv::Kv;
+use bhyt_platform::frozen_kv::FrozenKv;
+use bhyt_platform::kv::{Kv, StoreError};
 use bhyt_platform::own_kv::OwnKv;
 use bhyt_platform::sled_kv::{SledKv, SledOptions};
 
@@ -87,6 +88,8 @@ pub(crate) struct Ground {
     pub(crate) vault: Vault,
     pub(crate) own: Arc<dyn Kv>,
     pub(crate) cache: Arc<dyn Kv>,
+    /// The disk is full: both stores can be read and take nothing.
+    pub(crate) full: bool,
 }
 
 impl Ground {
@@ -111,22 +114,39 @@ impl Ground {
             (None, Kind::Terminal) => KeyFiles::of_terminal(&keys_folder, missing, entropy.as_ref())?,
         };
         let vault = Vault::new(&store_key(&keys)?, entropy.clone());
-        // Side by side: each reads its files and waits for its disk.
-        let (own, cache) = std::thread::scope(|scope| {
-            let cache = scope.spawn(|| open_cache(&data.join(CACHE_FOLDER)));
-            let own = OwnKv::open(&own_folder, SledOptions::default());
-            (own, cache.join().unwrap_or_else(|panic| resume_unwind(panic)))
-        });
-        let (own, recovery) = own?;
-        tracing::debug!(?recovery, "own store open");
-        let cache = cache?;
-        let (own, cache) = (Arc::new(own), Arc::new(cache));
-        Ok(Self { data, keys, clock: config.clock, entropy, vault, own, cache })
+        let (own, cache, full) = open_stores(&own_folder, &data.join(CACHE_FOLDER))?;
+        Ok(Self { data, keys, clock: config.clock, entropy, vault, own, cache, full })
     }
 }
 
+/// Both stores, and whether the disk is full. On a full disk, where no engine opens, they are there to be read: a phone still shows its cards and a
+/// terminal still answers, and neither keeps anything until there is space and it is opened again.
+fn open_stores(own_folder: &Path, cache_folder: &Path) -> Result<Stores, SdkError> {
+    // Side by side: each reads its files and waits for its disk.
+    let (own, cache) = std::thread::scope(|scope| {
+        let cache = scope.spawn(|| open_cache(cache_folder));
+        let own = OwnKv::open(own_folder, SledOptions::default());
+        (own, cache.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    let full = match (own, cache) {
+        (Ok((own, recovery)), Ok(cache)) => {
+            tracing::debug!(?recovery, "own store open");
+            return Ok((Arc::new(own), Arc::new(cache), false));
+        }
+        (Err(full @ StoreError::Full { .. }), _) | (Ok(_), Err(full @ StoreError::Full { .. })) => full,
+        (Err(error), _) | (_, Err(error)) => return Err(error.into()),
+    };
+    // Whatever keeps it from being read, the full disk is what the user can do something about.
+    let Ok(own) = FrozenKv::of_own(own_folder) else { return Err(full.into()) };
+    let error: &dyn std::error::Error = &full;
+    tracing::warn!(error, "the disk is full: opened to be read, nothing is kept");
+    Ok((Arc::new(own), Arc::new(FrozenKv::nothing(cache_folder)), true))
+}
+
+type Stores = (Arc<dyn Kv>, Arc<dyn Kv>, bool);
+
 /// Opens the cache. Every value is looked at once: damage shows here and not at the counter.
-fn open_cache(folder: &Path) -> Result<SledKv, SdkError> {
+fn open_cache(folder: &Path) -> Result<SledKv, StoreError> {
     let (cache, opening) = open_or_set_aside(folder, SledOptions::default())?;
     if let CacheOpening::SetAside { moved_to, why } = opening {
         let why: &dyn std::error::Error = &why;

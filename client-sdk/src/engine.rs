@@ -62,6 +62,9 @@ pub(crate) trait Side: Send + Sync + std::fmt::Debug + 'static {
     /// How the last syncs went.
     fn progress(&self) -> StoredProgress;
 
+    /// An exchange has ended: what need not be durable before anybody is told may be written now. May wait for the disk.
+    fn settle(&self) {}
+
     /// Notes how a sync went, in memory.
     fn note_progress(&self, progress: StoredProgress);
 
@@ -328,6 +331,7 @@ impl<S: Side> Engine<S> {
     }
 
     fn note_outcome(&self, error: Option<&SdkError>) {
+        blocking(|| self.side.settle());
         let mut progress = self.side.progress();
         progress.problem = error.map(SdkError::problem);
         if error.is_none() {

@@ -186,7 +186,10 @@ impl From<StoreKeyError> for SdkError {
 
 impl From<KeyFileError> for SdkError {
     fn from(error: KeyFileError) -> Self {
-        Self::Locked { source: error.into() }
+        match error {
+            KeyFileError::File(file) if file.is_full() => Self::system(file),
+            other => Self::Locked { source: other.into() },
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! *own* store for what exists only here, a *cache* for what can be fetched again. Public types are owned and plain, so
 //! that Kotlin and Swift can sit on them; the SDK runs its own threads, and keys stand behind traits.
 
+mod card_copies;
 mod config;
 mod engine;
 mod error;

@@ -6,8 +6,11 @@ use serde::{Deserialize, Serialize};
 use bhyt_core::codec::{self, CodecError, Schema};
 use bhyt_core::feed::{FeedHead, FeedPage};
 use bhyt_core::ids::FacilityCode;
-use bhyt_core::limits::{CARD_BYTES_MAX, HEAD_BYTES_MAX, TRUST_BYTES_MAX, VALUE_BYTES_MAX};
+use bhyt_core::limits::{
+    CARD_BYTES_MAX, CARDS_COPY_BYTES_MAX, HEAD_BYTES_MAX, TRUST_BYTES_MAX, VALUE_BYTES_MAX,
+};
 use bhyt_core::marks::Marks;
+use bhyt_core::record::Record;
 use bhyt_core::replay::SeenProof;
 use bhyt_core::seal::SEAL_BYTES;
 use bhyt_core::time::UnixSeconds;
@@ -66,6 +69,13 @@ pub(crate) struct StoredPage {
 /// Cache, sealed: the credentials that this device was given for one member.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct StoredCredentials {
+    pub(crate) credentials: Vec<Vec<u8>>,
+}
+
+/// Beside the cache, sealed: the cards that a phone shows of one member.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredCards {
+    pub(crate) records: Vec<Record>,
     pub(crate) credentials: Vec<Vec<u8>>,
 }
 
@@ -146,6 +156,7 @@ schema! {
     StoredSeenKey = 113, 128;
     StoredHead = 114, HEAD_BYTES_MAX + 16;
     StoredFork = 115, 2 * HEAD_BYTES_MAX + 32;
+    StoredCards = 116, CARDS_COPY_BYTES_MAX;
 }
 
 /// Why a stored value cannot be used.

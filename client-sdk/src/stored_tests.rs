@@ -92,6 +92,8 @@ fn what_a_phone_keeps_is_these_bytes() {
     );
     let credentials = StoredCredentials { credentials: vec![vec![0xd2, 0x84], vec![]] };
     check(&credentials, "690002000000000000000200000000000000d2840000000000000000");
+    let cards = StoredCards { records: Vec::new(), credentials: vec![vec![7; 2]] };
+    check(&cards, "74000000000000000000010000000000000002000000000000000707");
     check(&StoredHead { signed: vec![7; 2] }, "720002000000000000000707");
     let fork = StoredFork { time: UnixSeconds(3), disputed: vec![8], held: Some(vec![9]) };
     check(&fork, "7300030000000000000001000000000000000801010000000000000009");

@@ -109,6 +109,9 @@ impl Terminal {
         let (own, cache) = (ground.own, ground.cache);
         let folder = ground.data.join(STATUS_FOLDER);
         let store = TerminalStore::open(own.clone(), cache.clone(), &folder)?;
+        if ground.full {
+            store.note_full();
+        }
         let replay = Mutex::new(store.replay()?);
         let key = store.seen_key(&ground.vault)?;
         let seen = SeenCards::new(cache.clone(), ground.vault, key);

@@ -18,7 +18,7 @@ use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{self, TrustBundle};
 use bhyt_platform::kv::{Batch, Kv};
 
-use crate::error::SdkError;
+use crate::error::{Problem, SdkError};
 use crate::keeper::{FORGOTTEN_KEY, PROOF_TAG};
 use crate::stored::{
     PROGRESS_KEY, StoredEnrolment, StoredError, StoredForgotten, StoredMarks, StoredProgress, StoredProof,
@@ -85,6 +85,11 @@ impl TerminalStore {
             snapshot_wanted: false,
         };
         Ok(Self { own, cache, files, held: RwLock::new(Arc::new(held)) })
+    }
+
+    /// The disk is full: said in the status until a sync goes through.
+    pub(crate) fn note_full(&self) {
+        self.change(|held| held.progress.problem = Some(Problem::System));
     }
 
     /// What is held now; what comes later does not change it.

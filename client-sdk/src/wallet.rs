@@ -9,6 +9,7 @@ use bhyt_core::presentation::Challenge;
 use bhyt_platform::entropy::make_bytes;
 use bhyt_platform::quic::ClientSettings;
 
+use crate::card_copies::CardCopies;
 use crate::config::{Config, Ground, Kind};
 use crate::engine::{Engine, SyncReport};
 use crate::error::SdkError;
@@ -70,7 +71,11 @@ impl Wallet {
     /// Opens the data of a phone, or makes it.
     pub fn open(config: Config) -> Result<Self, SdkError> {
         let ground = Ground::open(config, Kind::Phone)?;
-        let store = WalletStore::open(ground.own, ground.cache, ground.vault)?;
+        let copies = CardCopies::new(&ground.data.join(COPIES_FOLDER), ground.vault.clone());
+        let store = WalletStore::open(ground.own, ground.cache, ground.vault, copies)?;
+        if ground.full {
+            store.note_full();
+        }
         let settings = ClientSettings::phone();
         let engine = Engine::new(store, ground.keys, ground.clock, ground.entropy, settings);
         let (engine, host) = (Arc::new(engine), Host::start()?);
@@ -207,3 +212,5 @@ impl std::fmt::Debug for Activation {
         f.debug_struct("Activation").field("server", &self.server).finish_non_exhaustive()
     }
 }
+
+const COPIES_FOLDER: &str = "cards";

@@ -77,6 +77,11 @@ impl CardRecords {
         self.records.values()
     }
 
+    /// The latest revisions as they were kept.
+    pub(crate) fn of_records(records: Vec<Record>) -> Self {
+        Self { records: records.into_iter().map(|record| (record.first_seq, record)).collect() }
+    }
+
     fn take(&mut self, page: &FeedPage) {
         for (_, record) in page.records().filter(|(_, record)| record.kind == RecordKind::Card) {
             match record.content {

@@ -83,6 +83,10 @@ impl Side for WalletStore {
         self.set_progress(progress);
     }
 
+    fn settle(&self) {
+        self.copy_cards();
+    }
+
     fn keep_progress(&self, progress: &StoredProgress) -> Result<(), SdkError> {
         self.put_progress(progress)
     }

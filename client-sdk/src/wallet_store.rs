@@ -13,14 +13,15 @@ use bhyt_core::feed::{EpochStatement, FeedHead, FeedPage, FeedState};
 use bhyt_core::ids::MemberId;
 use bhyt_core::limits::WALLET_MEMBERS_MAX;
 use bhyt_core::presentation_key::PresentationKey;
-use bhyt_core::record::Seq;
+use bhyt_core::record::{RecordKind, Seq};
 use bhyt_core::seal::SealKey;
 use bhyt_core::sync::wallet::{Effect, MemberState, MemberUpdate, WalletSession};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::TrustBundle;
-use bhyt_platform::kv::Kv;
+use bhyt_platform::kv::{Kv, StoreError};
 
-use crate::error::SdkError;
+use crate::card_copies::CardCopies;
+use crate::error::{Problem, SdkError};
 use crate::stored::{StoredError, StoredFork, StoredProgress};
 use crate::vault::Vault;
 use crate::wallet_cache::{CachedMember, HeldPages, WalletCache};
@@ -32,6 +33,7 @@ use crate::wallet_own::{OwnMember, WalletOwn};
 pub(crate) struct WalletStore {
     own: WalletOwn,
     cache: WalletCache,
+    copies: CardCopies,
     held: RwLock<Held>,
     /// What a restored server has forgotten.
     handing_back: Mutex<BTreeMap<MemberId, HandingBack>>,
@@ -67,14 +69,22 @@ pub(crate) enum Change {
 impl WalletStore {
     /// Reads both stores. Damage of the cache itself is an error, for the caller to set it aside; anything in it that
     /// does not open, decode or fit together is dropped here.
-    pub(crate) fn open(own: Arc<dyn Kv>, cache: Arc<dyn Kv>, vault: Vault) -> Result<Self, SdkError> {
+    pub(crate) fn open(
+        own: Arc<dyn Kv>,
+        cache: Arc<dyn Kv>,
+        vault: Vault,
+        copies: CardCopies,
+    ) -> Result<Self, SdkError> {
         let own = WalletOwn::new(own, vault.clone());
         let cache = WalletCache::new(cache, vault);
         let owned = own.members()?;
         cache.remove_others(&owned.keys().copied().collect::<Vec<_>>())?;
         let mut members = BTreeMap::new();
         for (id, member) in owned {
-            let cached = load_member(&cache, id, &member)?;
+            let cached = load_member(&cache, &copies, id, &member)?;
+            if !copies.has(id) {
+                copies.note(id);
+            }
             members.insert(id, HeldMember { key: member.key, cached, fork: member.fork });
         }
         let progress = match cache.progress() {
@@ -83,7 +93,12 @@ impl WalletStore {
             Err(_) => StoredProgress::default(),
         };
         let held = Held { trust: own.trust()?, server: own.server()?, members, progress };
-        Ok(Self { own, cache, held: RwLock::new(held), handing_back: Mutex::default() })
+        Ok(Self { own, cache, copies, held: RwLock::new(held), handing_back: Mutex::default() })
+    }
+
+    /// The disk is full: said in the status until a sync goes through.
+    pub(crate) fn note_full(&self) {
+        self.held_mut().progress.problem = Some(Problem::System);
     }
 
     /// What is held now.
@@ -145,11 +160,13 @@ impl WalletStore {
                 if let Some(held) = self.held_mut().members.get_mut(&member) {
                     held.cached.credentials = bytes;
                 }
+                self.copies.note(member);
                 Ok(Some(Change::Credentials(member)))
             }
             Effect::Wipe(member) => {
                 self.own.remove_member(member)?;
                 self.held_mut().members.remove(&member);
+                self.copies.remove(member);
                 self.cache.remove_member(member)?;
                 Ok(Some(Change::Removed(member)))
             }
@@ -191,6 +208,15 @@ impl WalletStore {
     /// Keeps how a sync went.
     pub(crate) fn put_progress(&self, progress: &StoredProgress) -> Result<(), SdkError> {
         Ok(self.cache.keep_progress(progress)?)
+    }
+
+    /// Copies the cards that have changed since the last time, for when the cache cannot be read.
+    pub(crate) fn copy_cards(&self) {
+        for member in self.copies.due() {
+            if let Some(held) = self.member(member) {
+                self.copies.keep(member, &held.key, &held.cached);
+            }
+        }
     }
 
     /// Forgets the feed of a member whose records do not follow on: all of it is read again up to the mark and beyond,
@@ -236,6 +262,10 @@ impl WalletStore {
         if let Some(held) = self.held_mut().members.get_mut(&update.member) {
             held.cached = cached;
         }
+        if update.pages.iter().flat_map(FeedPage::records).any(|(_, record)| record.kind == RecordKind::Card)
+        {
+            self.copies.note(update.member);
+        }
         Ok(Some(Change::Records(update.member)))
     }
 
@@ -248,8 +278,13 @@ impl WalletStore {
     }
 }
 
-/// What the cache has of a member, judged by the mark.
-fn load_member(cache: &WalletCache, id: MemberId, member: &OwnMember) -> Result<CachedMember, SdkError> {
+/// What the cache has of a member, judged by the mark; what the copy of the cards has, when the cache has nothing.
+fn load_member(
+    cache: &WalletCache,
+    copies: &CardCopies,
+    id: MemberId,
+    member: &OwnMember,
+) -> Result<CachedMember, SdkError> {
     let loaded = match cache.load(id, &member.key) {
         Ok(loaded) => loaded,
         Err(StoredError::Store(error)) => return Err(error.into()),
@@ -261,11 +296,31 @@ fn load_member(cache: &WalletCache, id: MemberId, member: &OwnMember) -> Result<
         }
     };
     Ok(match (loaded, member.mark) {
-        (None, mark) => CachedMember::empty(id, mark),
+        (None, mark) => {
+            let mut cached = CachedMember::empty(id, mark);
+            if let Some((cards, credentials)) = copies.read(id, &member.key) {
+                keep_again(cache, id, member, &credentials)?;
+                (cached.cards, cached.credentials) = (cards, credentials);
+            }
+            cached
+        }
         // The mark went ahead, and the phone died before its records came in: the feed must lead through the mark.
         (Some(cached), Some(mark)) if cached.feed.mark() != Some(&mark) => cached.reread_from(mark),
         (Some(cached), _) => cached,
     })
+}
+
+/// A server that is told of these credentials does not send them again: they are to be in the cache, if it takes any.
+fn keep_again(
+    cache: &WalletCache,
+    id: MemberId,
+    member: &OwnMember,
+    credentials: &[Vec<u8>],
+) -> Result<(), SdkError> {
+    match cache.keep_credentials(id, &member.key, credentials.to_vec()) {
+        Ok(()) | Err(StoredError::Store(StoreError::Full { .. })) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// More members than one phone holds.

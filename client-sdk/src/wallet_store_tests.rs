@@ -50,6 +50,7 @@ impl Kv for DyingKv {
 struct Disk {
     own: Arc<MemoryKv>,
     cache: Arc<MemoryKv>,
+    copies: Option<Arc<tempfile::TempDir>>,
 }
 
 impl Disk {
@@ -59,7 +60,11 @@ impl Disk {
             |inner: &Arc<MemoryKv>| Arc::new(DyingKv { inner: inner.clone(), budget: budget.clone() });
         let entropy = Arc::new(SeededEntropy::danger_from_seed(commits as u64));
         let vault = Vault::new(&StoreKey::new([5; 32]), entropy);
-        WalletStore::open(dying(&self.own), dying(&self.cache), vault)
+        // Without a folder there is nowhere to copy to.
+        let nowhere = std::path::Path::new("/dev/null");
+        let folder = self.copies.as_ref().map_or(nowhere, |folder| folder.path());
+        let copies = CardCopies::new(folder, vault.clone());
+        WalletStore::open(dying(&self.own), dying(&self.cache), vault, copies)
     }
 }
 
@@ -229,4 +234,42 @@ fn what_is_stored_is_sealed_for_its_place() {
     assert!(standings(&store).is_empty());
     live(&store, &feed, &[feed.size()]).unwrap();
     assert_eq!(standings(&store), [CardStanding::Withdrawn]);
+}
+
+#[test]
+fn a_phone_without_its_cache_shows_the_card_as_it_was_and_mends_at_the_next_sync() {
+    let feed = Feed::new(10);
+    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let mut disk = Disk { copies: Some(folder.clone()), ..Disk::default() };
+    let sync = |disk: &Disk, size: u64| {
+        let store = disk.open(usize::MAX).unwrap();
+        live(&store, &feed, &[size]).unwrap();
+        store.copy_cards();
+    };
+    sync(&disk, feed.size() - 1);
+    let copy = std::fs::read_dir(folder.path()).unwrap().next().unwrap().unwrap().path();
+    let bytes = std::fs::read(&copy).unwrap();
+    assert!(!bytes.windows(20).any(|window| window == [7; 20]), "sealed");
+
+    disk.cache = Arc::default();
+    let store = disk.open(0).unwrap_err();
+    assert!(matches!(store, SdkError::System { .. }), "a cache that fails is told");
+    let store = disk.open(usize::MAX).unwrap();
+    assert_eq!(standings(&store), [CardStanding::InForce], "as it last was");
+    drop(store);
+    sync(&disk, feed.size());
+    assert_eq!(standings(&disk.open(0).unwrap()), [CardStanding::Withdrawn]);
+
+    // A copy with a flipped bit is none.
+    for at in [0, bytes.len() / 2, bytes.len() - 1] {
+        let mut harmed = bytes.clone();
+        harmed[at] ^= 1;
+        std::fs::write(&copy, harmed).unwrap();
+        disk.cache = Arc::default();
+        assert!(standings(&disk.open(usize::MAX).unwrap()).is_empty(), "byte {at}");
+    }
+    // Nor is there one of a member who is gone.
+    std::fs::write(&copy, &bytes).unwrap();
+    disk.open(usize::MAX).unwrap().apply(Effect::Wipe(MEMBER)).unwrap();
+    assert!(!copy.exists());
 }

@@ -132,6 +132,8 @@ pub const RETRY_AFTER_SECONDS_DEFAULT: u32 = 15;
 pub const RETRY_AFTER_SECONDS_MAX: u32 = 3_600;
 /// Members on one phone: a family, and a carer's charges.
 pub const WALLET_MEMBERS_MAX: usize = 32;
+/// Bytes of the copy of one member's cards beside a phone's cache: three hundred cards.
+pub const CARDS_COPY_BYTES_MAX: usize = 256 * 1024;
 /// Active devices of one member: their own and their carers'.
 pub const DEVICES_MAX: usize = BINDINGS_MAX;
 /// Bytes of commits kept for a backup that has not taken them yet: a minute of an import at full speed.

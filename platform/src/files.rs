@@ -225,6 +225,11 @@ impl FileError {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
+    /// Whether there was no space, quota or allowed file size left.
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if is_full(source))
+    }
+
     /// Turns a system error into ours, for `map_err`.
     pub(crate) fn at(operation: FileOperation, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
@@ -269,6 +274,14 @@ fn create(path: &Path, access: FileAccess) -> Result<File, FileError> {
 }
 
 const TEMPORARY_END: &str = ".bhyt-tmp";
+
+/// The system's ways to say that the disk is full.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge
+    )
+}
 
 #[cfg(test)]
 mod tests {

@@ -54,25 +54,24 @@ impl Journal {
         Ok(Self { path: path.to_owned(), file, bytes, last: base, closed: false })
     }
 
+    /// Hands every batch of the journal at `path` to `replay`, oldest first, and changes nothing: a torn last frame is passed
+    /// over.
+    ///
+    /// After an error `replay` may have been given a part, which is then to be dropped.
+    pub fn read(path: &Path, replay: impl FnMut(Batch)) -> Result<Replayed, StoreError> {
+        let file = File::open(path).map_err(StoreError::at(FileOperation::Open, path))?;
+        read_frames(path, &file, replay).map(|(replayed, ..)| replayed)
+    }
+
     /// Opens the journal at `path` and hands every batch to `replay`, oldest first. Cuts a torn last frame off.
     ///
     /// After an error `replay` may have been given a part, which is then to be dropped.
-    pub fn open(path: &Path, mut replay: impl FnMut(Batch)) -> Result<(Self, Replayed), StoreError> {
+    pub fn open(path: &Path, replay: impl FnMut(Batch)) -> Result<(Self, Replayed), StoreError> {
         let mut options = OpenOptions::new();
         let file = options.read(true).write(true).open(path);
         let mut file = file.map_err(StoreError::at(FileOperation::Open, path))?;
-        let mut reader = JournalReader::start(path, &file)?;
-        let torn_bytes = loop {
-            match reader.next()? {
-                Next::Batch(batch) => replay(batch),
-                Next::End => break 0,
-                Next::Bad(left) => break left,
-            }
-        };
-        reader.judge_end(torn_bytes)?;
-        let (bytes, last) = (reader.offset(), reader.last());
-        let replayed = Replayed { commits: reader.commits(), torn_bytes };
-        if torn_bytes > 0 {
+        let (replayed, bytes, last) = read_frames(path, &file, replay)?;
+        if replayed.torn_bytes > 0 {
             file.set_len(bytes)
                 .and_then(|()| file.sync_all())
                 .map_err(StoreError::at(FileOperation::Truncate, path))?;
@@ -141,6 +140,24 @@ fn put_in_place(path: &Path, base: u64, snapshot: Snapshot<'_>) -> Result<(File,
         let _ = fs::remove_file(&temporary);
     }
     written
+}
+
+/// Reads all whole frames: what was found, where they end, and the number of the last one.
+fn read_frames(
+    path: &Path,
+    file: &File,
+    mut replay: impl FnMut(Batch),
+) -> Result<(Replayed, u64, u64), StoreError> {
+    let mut reader = JournalReader::start(path, file)?;
+    let torn_bytes = loop {
+        match reader.next()? {
+            Next::Batch(batch) => replay(batch),
+            Next::End => break 0,
+            Next::Bad(left) => break left,
+        }
+    };
+    reader.judge_end(torn_bytes)?;
+    Ok((Replayed { commits: reader.commits(), torn_bytes }, reader.offset(), reader.last()))
 }
 
 fn write_synced(path: &Path, base: u64, snapshot: Snapshot<'_>) -> Result<(File, u64), StoreError> {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use bhyt_core::limits::{BATCH_KEYS_MAX, KEY_BYTES_MAX, VALUE_BYTES_MAX};
 
-use crate::files::{FileError, FileOperation};
+use crate::files::{FileError, FileOperation, is_full};
 
 /// An ordered map of bytes that keeps what it acknowledged.
 ///
@@ -181,12 +181,7 @@ impl StoreError {
     /// Turns a system error into ours: a full disk is told from the rest.
     pub(crate) fn from_io(operation: FileOperation, path: &Path, source: io::Error) -> Self {
         let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-                Self::Full { path, source }
-            }
-            _ => Self::Io { operation, path, source },
-        }
+        if is_full(&source) { Self::Full { path, source } } else { Self::Io { operation, path, source } }
     }
 
     /// [`Self::from_io`] for `map_err`.

@@ -9,6 +9,7 @@ mod commit_count;
 pub mod entropy;
 pub mod file_lock;
 pub mod files;
+pub mod frozen_kv;
 pub mod journal;
 mod journal_bytes;
 mod journal_reader;

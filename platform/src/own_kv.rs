@@ -141,5 +141,5 @@ fn compact_above(live_bytes: u64) -> u64 {
     live_bytes.saturating_mul(JOURNAL_COMPACT_FACTOR).max(JOURNAL_COMPACT_BYTES_MIN)
 }
 
-const JOURNAL_FILE: &str = "journal";
+pub(crate) const JOURNAL_FILE: &str = "journal";
 const INDEX_FOLDER: &str = "index";

@@ -123,6 +123,14 @@ pub(crate) fn enter(
     Ok((lock, found))
 }
 
+/// Checks kind and schema of a store that is there and locks it, and leaves everything as it is.
+pub(crate) fn enter_unchanged(folder: &Path, kind: StoreKind) -> Result<StoreLock, StoreError> {
+    match examine(folder, kind, &[])? {
+        Found::Existing => StoreLock::take(folder),
+        Found::Made => Err(StoreError::Foreign { path: folder.to_owned() }),
+    }
+}
+
 /// Names kind and schema of a new store, which makes it one.
 pub(crate) fn finish_making(folder: &Path, kind: StoreKind) -> Result<(), StoreError> {
     let line = format!("{SCHEMA_WORD} {SCHEMA} {kind}\n");

@@ -40,6 +40,21 @@ impl Operator {
         self.send_as(operation, command).await
     }
 
+    /// Sends a command; `None` when the line breaks.
+    pub async fn try_send(&self, command: AdminCommand) -> Option<Result<AdminReply, Refusal>> {
+        let operation = OperationId(make_bytes(&OsEntropy::open().expect("entropy")));
+        let request = Request::Admin(AdminRequest { operation, command });
+        let mut exchange = self.connection.open_exchange().await.ok()?;
+        exchange.send(&codec::encode(&request).expect("a frame")).await.ok()?;
+        exchange.finish().ok()?;
+        let frame = exchange.receive(FRAME_BYTES_MAX, Duration::from_secs(20)).await.ok()??;
+        match codec::decode::<Reply>(&frame).expect("a reply") {
+            Reply::Admin(reply) => Some(Ok(reply)),
+            Reply::Refused(refusal) => Some(Err(refusal)),
+            other => panic!("not an answer to an operator: {other:?}"),
+        }
+    }
+
     /// Sends a command as this operation.
     pub async fn send_as(
         &self,
