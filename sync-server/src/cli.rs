@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::admin::{AdminArgs, NewOperatorArgs};
 use crate::keys::parse_usage;
+use crate::policy_change::PolicyChange;
 use crate::trust_command::Renewal;
 
 /// The sync server of offline health-insurance cards, and its operator's commands.
@@ -27,6 +28,9 @@ pub enum Command {
     /// Make a new server: data folder, keys, first trust bundle, first operator.
     #[command(after_help = INIT_HELP)]
     Init(InitArgs),
+    /// Make root keys alone, on a machine without network, for a change of the root set.
+    #[command(after_help = ROOT_KEYS_HELP)]
+    RootKeys(RootKeysArgs),
     /// Trust bundles: the root-signed list of keys.
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -110,6 +114,20 @@ pub struct InitArgs {
     pub json: bool,
 }
 
+/// Which root keys to make.
+#[derive(Clone, Debug, Args)]
+pub struct RootKeysArgs {
+    /// The folder for the keys; new or empty.
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// How many.
+    #[arg(long, value_name = "COUNT", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=16))]
+    pub count: u8,
+    /// Print one JSON object instead of text: root_keys, threshold, root_fingerprint.
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// What can be done about trust bundles.
 #[derive(Clone, Debug, Subcommand)]
 pub enum TrustCommand {
@@ -142,9 +160,12 @@ pub struct RenewArgs {
     /// A key to take out: what it signed, every card too, is good no more.
     #[arg(long = "retire-key", value_name = "KID", num_args = 1.., value_parser = key_id)]
     pub retire: Vec<KeyId>,
-    /// Print one JSON object instead of text: version, expires, trust, root_fingerprint, added.
+    /// Print one JSON object instead of text: version, expires, trust, root_fingerprint, policy, added.
     #[arg(long)]
     pub json: bool,
+    /// What changes of the policy. Last, because its heading holds for everything after it.
+    #[command(flatten, next_help_heading = "Policy, where it changes")]
+    pub policy: PolicyChange,
 }
 
 impl From<RenewArgs> for Renewal {
@@ -156,6 +177,7 @@ impl From<RenewArgs> for Renewal {
             start_in_days: args.start_in_days,
             close: args.close,
             retire: args.retire,
+            policy: args.policy,
         }
     }
 }
@@ -300,6 +322,10 @@ Roles:
 
 `list`, `add` and `retire` need the server stopped: they are the way back when the last administrator's key is lost or
 stolen. While the server runs, an administrator uses `bhyt-server admin … operator`.";
+const ROOT_KEYS_HELP: &str = "\
+Examples:
+  bhyt-server root-keys --out ./new-roots
+  bhyt-server root-keys --out /media/usb/roots --count 1 --json";
 const RENEW_HELP: &str = "\
 Examples:
   bhyt-server trust renew --data ./data --root-key /usb1/root-1.key --root-key /usb2/root-2.key
@@ -307,7 +333,8 @@ Examples:
   bhyt-server trust renew --data ./data --root-key r1 r2 --add-key status --retire-key 0011223344556677
   bhyt-server trust renew --data ./data --root-key r1 r2 --close-key 0011223344556677 --json
   bhyt-server trust renew --data ./data --root-key r1 r2 --add-key token-status
-  bhyt-server trust renew --data ./data --root-key r1 r2 --new-root n1 n2 n3";
+  bhyt-server trust renew --data ./data --root-key r1 r2 --new-root n1 n2 n3
+  bhyt-server trust renew --data ./data --root-key r1 r2 --stale-days 45 --proof-age 90";
 
 const EXPORT_HELP: &str = "\
 Examples:
@@ -323,15 +350,24 @@ mod tests {
     #[test]
     fn the_command_line_is_sound_and_every_example_parses() {
         Cli::command().debug_assert();
-        let help =
-            [HELP, INIT_HELP, SERVE_HELP, RENEW_HELP, RESTORE_HELP, ADOPT_HELP, OPERATOR_HELP, EXPORT_HELP]
-                .join("\n");
+        let help = [
+            HELP,
+            INIT_HELP,
+            SERVE_HELP,
+            RENEW_HELP,
+            RESTORE_HELP,
+            ADOPT_HELP,
+            OPERATOR_HELP,
+            EXPORT_HELP,
+            ROOT_KEYS_HELP,
+        ]
+        .join("\n");
         let examples = help.lines().filter(|line| line.trim().starts_with("bhyt-server "));
         let parsed = examples.map(|line| {
             let line = line.replace('\'', "");
             Cli::try_parse_from(line.split_whitespace()).map_err(|error| format!("{line}: {error}"))
         });
-        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 23);
+        assert_eq!(parsed.collect::<Result<Vec<_>, _>>().unwrap().len(), 26);
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub async fn init(
     for path in [data, root_keys, &folder.keys()] {
         files::create_private_folder(path)?;
     }
-    let (roots, root_paths) = make_root_keys(root_keys, entropy)?;
+    let (roots, root_paths) = make_root_keys(root_keys, ROOT_KEYS, entropy)?;
     let operator_key = root_keys.join("operator.key");
     let operator = keys::make_operator_key(&operator_key, entropy)?;
 
@@ -128,7 +128,7 @@ pub(crate) const BUNDLE_LIFE_SECONDS: u64 = 400 * 86_400;
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
     /// There is something in a folder that is to be made new.
-    #[error("{} is not empty; a new server needs a new folder", .path.display())]
+    #[error("{} is not empty; what is made needs a new folder", .path.display())]
     NotEmpty {
         /// The folder.
         path: PathBuf,
@@ -175,9 +175,13 @@ impl Failure for InitError {
     }
 }
 
-fn make_root_keys(folder: &Path, entropy: &dyn Entropy) -> Result<(Vec<SecretKey>, Vec<PathBuf>), KeysError> {
+pub(crate) fn make_root_keys(
+    folder: &Path,
+    count: usize,
+    entropy: &dyn Entropy,
+) -> Result<(Vec<SecretKey>, Vec<PathBuf>), KeysError> {
     let (mut secrets, mut paths) = (Vec::new(), Vec::new());
-    for number in 1..=ROOT_KEYS {
+    for number in 1..=count {
         let (secret, path) = (keys::make_signing_key(entropy), folder.join(format!("root-{number}.key")));
         keys::keep_root_key(&path, &secret)?;
         secrets.push(secret);
@@ -216,7 +220,7 @@ async fn enter_operator(
     Ok(())
 }
 
-fn refuse_filled(path: &Path) -> Result<(), InitError> {
+pub(crate) fn refuse_filled(path: &Path) -> Result<(), InitError> {
     match is_filled(path)? {
         true => Err(InitError::NotEmpty { path: path.to_owned() }),
         false => Ok(()),

@@ -10,14 +10,14 @@ use bhyt_core::sync::operators::OperatorChange;
 use bhyt_platform::clock::{Clock as _, SystemClock};
 use bhyt_platform::entropy::{Entropy, OsEntropy};
 use bhyt_server::cli::{
-    AdoptArgs, Cli, Command, ExportArgs, InitArgs, OperatorCommand, RenewArgs, RestoreArgs, ServeArgs,
-    StatusCommand, TrustCommand,
+    AdoptArgs, Cli, Command, ExportArgs, InitArgs, OperatorCommand, RenewArgs, RestoreArgs, RootKeysArgs,
+    ServeArgs, StatusCommand, TrustCommand,
 };
 use bhyt_server::exit::{Ending, Exit, Failure};
 use bhyt_server::folder::DataFolder;
 use bhyt_server::host::{OpenError, Parts};
 use bhyt_server::restore::{self, Restore};
-use bhyt_server::{admin, init, operator_command, serve, status_command, trust_command};
+use bhyt_server::{admin, init, operator_command, root_keys, serve, status_command, trust_command};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
@@ -40,6 +40,7 @@ fn main() -> ExitCode {
 fn run(command: Command) -> Result<(), Ending> {
     match command {
         Command::Init(args) => make_server(&args),
+        Command::RootKeys(args) => make_root_keys(&args),
         Command::Trust(TrustCommand::Renew(args)) => renew(args),
         Command::Status(StatusCommand::Export(args)) => export(&args),
         Command::Serve(args) => serve_until_stopped(&args),
@@ -60,6 +61,14 @@ fn make_server(args: &InitArgs) -> Result<(), Ending> {
     match args.json {
         true => print_json(&report),
         false => print(&init::describe(&report, &args.data)),
+    }
+}
+
+fn make_root_keys(args: &RootKeysArgs) -> Result<(), Ending> {
+    let report = root_keys::make(&args.out, args.count.into(), &*entropy()?)?;
+    match args.json {
+        true => print_json(&report),
+        false => print(&root_keys::describe(&report)),
     }
 }
 

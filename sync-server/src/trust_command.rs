@@ -22,6 +22,7 @@ use crate::exit::{Exit, Failure};
 use crate::folder::{DataFolder, io_at};
 use crate::init::{BUNDLE_LIFE_SECONDS, majority, real_path, trusted_key};
 use crate::keys::{self, KeysError, SERVER_USES, usage_word};
+use crate::policy_change::{PolicyChange, PolicyReport};
 use crate::stored::{StoredError, read_current_status};
 use crate::trust_keeper::{TrustKeeper, TrustKeeperError};
 
@@ -41,6 +42,8 @@ pub struct Renewal {
     pub close: Vec<KeyId>,
     /// Keys whose signatures are not taken any more.
     pub retire: Vec<KeyId>,
+    /// What changes of the policy.
+    pub policy: PolicyChange,
 }
 
 /// What a renewal made: what its JSON says.
@@ -54,6 +57,8 @@ pub struct RenewReport {
     pub trust: PathBuf,
     /// SHA-256 over threshold and root keys, to compare by eye.
     pub root_fingerprint: String,
+    /// The policy from now on.
+    pub policy: PolicyReport,
     /// Keys that were made.
     pub added: Vec<AddedKey>,
 }
@@ -96,7 +101,7 @@ pub fn renew(
         expires: now.plus(BUNDLE_LIFE_SECONDS),
         roots,
         keys: next_keys(&held.keys, renewal, &made, now)?,
-        policy: held.policy,
+        policy: renewal.policy.apply(held.policy).ok_or(RenewError::FreshAndTooOld)?,
         status: status.max(held.status),
     };
     let bytes = bundle.sign(&signers.values().collect::<Vec<_>>());
@@ -118,6 +123,7 @@ Trust bundle {version} is in force in {trust}.
 
   root fingerprint  {fingerprint}
   expires           {expires}
+  policy            {policy}
 {added}
 A running server takes it within a second, phones and terminals with their next sync. Take the root keys away again.
 ",
@@ -125,6 +131,7 @@ A running server takes it within a second, phones and terminals with their next 
         trust = report.trust.display(),
         fingerprint = report.root_fingerprint,
         expires = UnixSeconds(report.expires).day(),
+        policy = report.policy.describe(),
         added = added.collect::<String>(),
     )
 }
@@ -181,6 +188,9 @@ pub enum RenewError {
         /// The use.
         usage: KeyUse,
     },
+    /// A policy by which a list is too old while it is still fresh.
+    #[error("a status list would be too old before it stops being fresh")]
+    FreshAndTooOld,
     /// The clock stands before the bundle in force was made.
     #[error("the clock says {}, before the bundle in force was made ({})", .now.display_local(), .issued.display_local())]
     ClockBehind {
@@ -206,6 +216,7 @@ impl Failure for RenewError {
             Self::TooFewRootKeys { .. }
             | Self::RootKeyInside { .. }
             | Self::NothingSigns { .. }
+            | Self::FreshAndTooOld
             | Self::ClockBehind { .. } => Exit::Refused,
         }
     }
@@ -299,6 +310,7 @@ fn report(folder: &DataFolder, bundle: &TrustBundle, made: &[(KeyUse, SecretKey)
         expires: bundle.expires.0,
         trust: folder.trust_file(),
         root_fingerprint: hex(&bundle.roots.fingerprint()),
+        policy: bundle.policy.into(),
         added: added.collect(),
     }
 }

@@ -21,7 +21,7 @@ use bhyt_server::folder::DataFolder;
 use bhyt_server::host::Parts;
 use bhyt_server::keys::{parse_public_key, read_operator_key};
 use bhyt_server::operator_command::{OperatorError, change, describe_key, make_key, read};
-use bhyt_server::service::values_operators::AuditV2;
+use bhyt_server::service::values_operators::AuditV3;
 use bhyt_server::store::{DocKind, Store};
 use bhyt_tests::operator::Operator;
 use bhyt_tests::server::{ServerFolder, any_port, block_on};
@@ -93,8 +93,9 @@ fn the_table_is_changed_with_the_server_stopped_by_its_own_rules() {
     // Each change has its line, of nobody's key.
     let parts = Parts::open(&folder, Arc::new(ManualClock::new(NOW)), Arc::new(self::entropy())).unwrap();
     let lines = block_on(parts.service.store.doc_scan(DocKind::Audit, None, 100)).unwrap();
-    let lines = lines.iter().map(|(_, doc)| codec::decode::<AuditV2>(&doc.bytes).unwrap().0);
-    let mut told: Vec<_> = lines.map(|line| (line.action, line.subject, line.operator)).collect();
+    let lines = lines.iter().map(|(_, doc)| codec::decode::<AuditV3>(&doc.bytes).unwrap());
+    let lines: Vec<_> = lines.flat_map(|lines| lines.lines().collect::<Vec<_>>()).collect();
+    let mut told: Vec<_> = lines.iter().map(|line| (line.action, line.subject, line.operator)).collect();
     told.retain(|line| line.1 == AuditSubject::Operator(first));
     let about_first = |action| (action, AuditSubject::Operator(first), None);
     told.sort_by_key(|line| line.0 == AuditAction::RetireOperator);

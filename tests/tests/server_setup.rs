@@ -26,13 +26,14 @@ use bhyt_server::exit::{Exit, Failure};
 use bhyt_server::folder::DataFolder;
 use bhyt_server::host::{Host, OpenError, Parts};
 use bhyt_server::init::{InitError, InitReport, init};
-use bhyt_server::keys;
+use bhyt_server::policy_change::PolicyChange;
 use bhyt_server::service::values_operators::OperatorV2;
 use bhyt_server::service::{KeyRing, TrustSource};
 use bhyt_server::store::{DocKey, DocKind, Store};
 use bhyt_server::stored::{CurrentStatusV1, write_current_status};
 use bhyt_server::trust_command::{CLOSING_SECONDS, RenewError, RenewReport, Renewal, renew};
 use bhyt_server::trust_keeper::{Reload, TrustKeeper, TrustKeeperError};
+use bhyt_server::{keys, root_keys};
 use bhyt_tests::authority::{ListDraft, example_card};
 use bhyt_tests::desk::Desk;
 
@@ -219,6 +220,39 @@ async fn new_root_keys_need_the_thresholds_of_both_sets() {
     assert_eq!(trust::accept(&first, &newest).unwrap_err(), TrustError::TooFewSignatures { of: Roots::Held });
     let bridge = trust::accept(&first, &bridge).unwrap().unwrap();
     assert!(trust::accept(&bridge, &newest).unwrap().is_some());
+}
+
+#[tokio::test]
+async fn root_keys_made_alone_become_the_roots_that_their_fingerprint_says() {
+    let made = Made::new().await;
+    let folder = made.temporary.path().join("new-roots");
+    let entropy = SeededEntropy::danger_from_seed(21);
+    let report = root_keys::make(&folder, 5, &entropy).unwrap();
+    assert_eq!((report.root_keys.len(), report.threshold), (5, 3));
+    let new_roots: Vec<PathBuf> = report.root_keys.iter().map(|key| key.file.clone()).collect();
+    for key in &report.root_keys {
+        assert_eq!(keys::read_root_key(&key.file).unwrap().public_key().key_id().to_string(), key.id);
+    }
+    assert!(root_keys::describe(&report).contains(&report.root_fingerprint));
+    let again = root_keys::make(&folder, 1, &entropy).unwrap_err();
+    assert_eq!(again.exit(), Exit::Refused);
+    let renewed = made.renew(Renewal { new_roots: new_roots.clone(), ..made.by(&[0, 1]) }).unwrap();
+    assert_eq!(renewed.root_fingerprint, report.root_fingerprint);
+    made.renew(Renewal { root_keys: new_roots[2..].to_vec(), ..Renewal::default() }).unwrap();
+}
+
+#[tokio::test]
+async fn a_renewal_changes_the_policy_that_it_is_told_and_keeps_the_rest() {
+    let made = Made::new().await;
+    let policy = PolicyChange { stale_days: Some(45), proof_age: Some(90), ..PolicyChange::default() };
+    let report = made.renew(Renewal { policy, ..made.by(&[0, 1]) }).unwrap();
+    let expected = Policy { stale_seconds: 45 * DAY, proof_age_seconds: 90, ..Policy::default() };
+    assert_eq!(report.policy, expected.into());
+    made.renew(made.by(&[0, 1])).unwrap();
+    assert_eq!(trust::anchor(&made.bundle_bytes()).unwrap().claims().policy, expected);
+    let policy = PolicyChange { fresh_hours: Some(49), stale_days: Some(2), ..PolicyChange::default() };
+    let error = made.renew(Renewal { policy, ..made.by(&[0, 1]) }).unwrap_err();
+    assert!(matches!(error, RenewError::FreshAndTooOld) && error.exit() == Exit::Refused, "{error}");
 }
 
 #[tokio::test]

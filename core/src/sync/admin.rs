@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::card_record::CardStanding;
 use crate::ids::OperationId;
+use crate::keys::KeyId;
 use crate::sync::audit::{AuditPage, AuditQuery};
 use crate::sync::operators::{OperatorChange, OperatorView};
 use crate::time::UnixSeconds;
@@ -142,7 +143,7 @@ pub enum AdminReply {
     },
     /// Devices.
     Devices(Vec<DeviceView>),
-    /// Terminals.
+    /// Terminals, as servers listed them before they named the signing key.
     Terminals(Vec<TerminalView>),
     /// Counts and ages.
     Status(StatusView),
@@ -152,6 +153,8 @@ pub enum AdminReply {
     Operators(Vec<OperatorView>),
     /// Lines of the audit trail; more may follow.
     Audit(AuditPage),
+    /// Terminals, with the keys that sign their documents.
+    SigningTerminals(Vec<SigningTerminal>),
 }
 
 /// Whether an operation was done now or before.
@@ -287,6 +290,15 @@ pub struct TerminalView {
     pub enrolled: UnixSeconds,
     /// Whether it was retired, and when.
     pub retired: Option<UnixSeconds>,
+}
+
+/// A terminal, with the key that signs its documents and that its challenges name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SigningTerminal {
+    /// The terminal.
+    pub terminal: TerminalView,
+    /// The id of the key.
+    pub terminal_key: KeyId,
 }
 
 /// Counts and ages of a server.

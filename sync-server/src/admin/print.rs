@@ -99,6 +99,7 @@ fn value_of(reply: &AdminReply, as_token: bool) -> Result<Value, AdminError> {
         },
         AdminReply::Devices(_)
         | AdminReply::Terminals(_)
+        | AdminReply::SigningTerminals(_)
         | AdminReply::Backup(_)
         | AdminReply::Operators(_)
         | AdminReply::Audit(_) => return Err(AdminError::Unexpected),
@@ -169,7 +170,12 @@ fn list_value(replies: &[AdminReply], list: List) -> Value {
     for reply in replies {
         match reply {
             AdminReply::Devices(views) => rows.extend(views.iter().map(device_value)),
-            AdminReply::Terminals(views) => rows.extend(views.iter().map(terminal_value)),
+            AdminReply::Terminals(views) => {
+                rows.extend(views.iter().map(|view| terminal_value(view, None)));
+            }
+            AdminReply::SigningTerminals(views) => {
+                rows.extend(views.iter().map(|it| terminal_value(&it.terminal, Some(it.terminal_key))));
+            }
             AdminReply::Operators(views) => rows.extend(views.iter().map(operator_value)),
             _ => {}
         }
@@ -185,9 +191,10 @@ fn device_value(view: &DeviceView) -> Value {
     json!({ "id": view.id, "activated": view.activated.0, "retired": seconds(view.retired) })
 }
 
-fn terminal_value(view: &TerminalView) -> Value {
+fn terminal_value(view: &TerminalView, terminal_key: Option<KeyId>) -> Value {
     json!({
         "id": view.id,
+        "terminal_key": terminal_key.map(|key| key.to_string()),
         "facility": view.facility,
         "enrolled": view.enrolled.0,
         "retired": seconds(view.retired),
@@ -275,7 +282,7 @@ fn line_of(name: &str, value: &Value) -> String {
 /// Lists that are tables, with their columns.
 const COLUMNS: [(&str, &[&str]); 3] = [
     ("devices", &["id", "activated", "retired"]),
-    ("terminals", &["id", "facility", "enrolled", "retired"]),
+    ("terminals", &["id", "facility", "terminal_key", "enrolled", "retired"]),
     ("operators", &["id", "label", "roles", "added", "retired"]),
 ];
 

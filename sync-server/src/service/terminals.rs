@@ -2,7 +2,7 @@
 
 use bhyt_core::ids::FacilityCode;
 use bhyt_core::keys::KeyId;
-use bhyt_core::sync::admin::{AdminReply, Applied, TerminalView};
+use bhyt_core::sync::admin::{AdminReply, Applied, SigningTerminal, TerminalView};
 use bhyt_core::sync::audit::{AuditAction, AuditSubject};
 use bhyt_core::sync::messages::{Enrol, Refusal, Reply};
 
@@ -121,7 +121,7 @@ impl<S: Store> Service<S> {
                 }
             }
             if !views.is_empty() {
-                sink.send(Reply::Admin(AdminReply::Terminals(views))).await?;
+                sink.send(Reply::Admin(AdminReply::SigningTerminals(views))).await?;
             }
         }
         Ok(())
@@ -159,16 +159,17 @@ impl<S: Store> Service<S> {
     }
 }
 
-fn view(id: &[u8], terminal: &TerminalV1) -> Result<TerminalView, ServiceFault> {
+fn view(id: &[u8], terminal: &TerminalV1) -> Result<SigningTerminal, ServiceFault> {
     let bad_id = |_| ServiceFault::Inconsistent { what: "terminal" };
-    Ok(TerminalView {
+    let view = TerminalView {
         id: KeyId(id.try_into().map_err(bad_id)?).to_string(),
         facility: terminal.facility.as_str().to_owned(),
         enrolled: terminal.enrolled,
         retired: terminal.retired,
-    })
+    };
+    Ok(SigningTerminal { terminal: view, terminal_key: terminal.terminal_key.key_id() })
 }
 
 const TOKEN_BYTES_MAX: usize = 64;
-/// Terminals read at a time, and in one frame at most: 256 of 80 bytes.
+/// Terminals read at a time, and in one frame at most: 256 of 90 bytes.
 const SCAN_DOCS: usize = 256;

@@ -6,20 +6,20 @@ use std::sync::LazyLock;
 use bhyt_core::card_record::{CardStanding, ReducedCode};
 use bhyt_core::codec::{self, Schema};
 use bhyt_core::feed::{Epoch, Extent};
-use bhyt_core::ids::{FacilityCode, MemberId, OperationId};
+use bhyt_core::ids::{FacilityCode, MemberId, OperationId, StatusIndex};
 use bhyt_core::keys::{KeyId, SecretKey};
 use bhyt_core::presentation_key::KeyKind;
 use bhyt_core::status::StatusVersion;
 use bhyt_core::sync::admin::{
     AdminCommand, AdminReply, AdminRequest, Applied, CardChange, CardRow, CardView, DeviceView, MemberRow,
-    MemberView, RowFault, RowField, RowOutcome, RowReason, StatusView, TerminalView,
+    MemberView, RowFault, RowField, RowOutcome, RowReason, SigningTerminal, StatusView, TerminalView,
 };
-use bhyt_core::sync::audit::AuditQuery;
+use bhyt_core::sync::audit::{AuditAction, AuditLine, AuditOutcome, AuditPage, AuditQuery, AuditSubject};
 use bhyt_core::sync::messages::{
     Activate, Enrol, FeedReply, Follow, Hello, MemberCursor, ProofBytes, Refusal, Reply, Request,
     SnapshotPiece, SyncTerminal, SyncWallet,
 };
-use bhyt_core::sync::operators::OperatorChange;
+use bhyt_core::sync::operators::{NewOperator, OperatorChange, OperatorLabel, OperatorRole, OperatorView};
 use bhyt_core::time::UnixSeconds;
 use bhyt_server::service::values_operators::OperatorV2;
 use bhyt_server::service::{Principal, authorise};
@@ -103,6 +103,15 @@ pub(crate) fn requests() -> Vec<Request> {
         AdminCommand::RetireTerminal(text()),
         AdminCommand::ShowStatus,
         AdminCommand::Backup,
+        AdminCommand::ChangeOperators(OperatorChange::Add(Box::new(NewOperator {
+            key,
+            roles: OperatorRole::ALL.to_vec(),
+            label: OperatorLabel::parse("quay-1").expect("a label"),
+        }))),
+        AdminCommand::ChangeOperators(OperatorChange::SetRoles {
+            operator: key.key_id(),
+            roles: vec![OperatorRole::Auditor],
+        }),
         AdminCommand::ChangeOperators(OperatorChange::Retire(key.key_id())),
         AdminCommand::ListOperators,
         AdminCommand::ShowAudit(AuditQuery { member: text(), ..AuditQuery::default() }),
@@ -164,6 +173,22 @@ fn admin_replies() -> Vec<AdminReply> {
         successor: Some(text()),
     };
     let device = DeviceView { id: id.clone(), activated: TIME, retired: Some(TIME) };
+    let audit = AuditLine {
+        time: TIME,
+        operator: Some(KeyId([1; 8])),
+        action: AuditAction::HoldCard,
+        subject: AuditSubject::Card { member: MEMBER.into(), index: StatusIndex(7) },
+        outcome: AuditOutcome::Field(fault),
+        rows: 1,
+        operation: OperationId([5; 16]),
+    };
+    let operator = OperatorView {
+        id: KeyId([1; 8]),
+        label: OperatorLabel::parse("quay-1"),
+        roles: OperatorRole::ALL.to_vec(),
+        added: TIME,
+        retired: None,
+    };
     let terminal = TerminalView { id, facility: "79024".into(), enrolled: TIME, retired: None };
     let status = StatusView {
         members: 1,
@@ -183,7 +208,10 @@ fn admin_replies() -> Vec<AdminReply> {
         AdminReply::Card(card),
         AdminReply::OneTimeCode { code: text(), expires: TIME },
         AdminReply::Devices(vec![device]),
-        AdminReply::Terminals(vec![terminal]),
+        AdminReply::Terminals(vec![terminal.clone()]),
+        AdminReply::SigningTerminals(vec![SigningTerminal { terminal, terminal_key: KeyId([2; 8]) }]),
+        AdminReply::Operators(vec![operator]),
+        AdminReply::Audit(AuditPage { last: [6; 16], lines: vec![audit; 2] }),
         AdminReply::Status(status),
         AdminReply::Backup(vec![9; 20]),
     ]
