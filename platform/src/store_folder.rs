@@ -148,9 +148,9 @@ pub(crate) fn examine(folder: &Path, kind: StoreKind, unfinished: &[&str]) -> Re
     };
     let foreign = || StoreError::Foreign { path: folder.to_owned() };
     let damaged = || StoreError::Corrupt { path: folder.join(SCHEMA_FILE), what: Damage::SchemaFile };
-    let text = str::from_utf8(&line).ok().and_then(|text| text.strip_suffix('\n'));
-    let text = text.filter(|text| !text.contains('\n')).ok_or_else(damaged)?;
-    let mut words = text.split(' ');
+    let text = str::from_utf8(&line).map_err(|_| damaged())?;
+    let (first, rest) = text.split_once('\n').ok_or_else(damaged)?;
+    let mut words = first.split(' ');
     let (word, number, named) = (words.next(), words.next().unwrap_or_default(), words.next());
     let found: u32 = number.parse().map_err(|_| damaged())?;
     // There is no schema before the first, and a number has one writing.
@@ -160,7 +160,8 @@ pub(crate) fn examine(folder: &Path, kind: StoreKind, unfinished: &[&str]) -> Re
     if found > SCHEMA {
         return Err(StoreError::NewerVersion { path: folder.to_owned(), found, known: SCHEMA });
     }
-    if words.next().is_some() {
+    // What a newer one says besides is not ours to judge; of ours it is one line of three words.
+    if words.next().is_some() || !rest.is_empty() {
         return Err(damaged());
     }
     if named != Some(kind.name()) { Err(foreign()) } else { Ok(Found::Existing) }
