@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 
 use bhyt_core::codec::{self, Schema};
 use bhyt_core::cose::{Payload, Signed};
-use bhyt_core::feed::{FeedHead, FeedPage, FeedState};
+use bhyt_core::feed::{EpochStatement, FeedHead, FeedPage, FeedState};
 use bhyt_core::ids::MemberId;
 use bhyt_core::keys::SecretKey;
 use bhyt_core::limits::{FEED_RECORDS_MAX, PAGE_RECORDS_MAX};
@@ -44,6 +44,10 @@ fn head(data: &[u8]) {
         let read = Signed::<FeedHead>::decode(&sign_head(&HEAD_KEY, head));
         let read = read.expect("our own head").verify(&HEAD_KEY.public_key());
         assert_eq!(read.expect("our own signature").claims(), &head);
+    }
+    if let Ok(statement) = EpochStatement::decode(data) {
+        assert_eq!(statement.encode(), data, "a statement has one form");
+        assert!(statement.before < statement.head().extent.epoch, "a new epoch is later");
     }
     if let Ok(signed) = Signed::<FeedHead>::decode(data) {
         let known = sign_head(&HEAD_KEY, known_ledger().head(3));

@@ -4,7 +4,7 @@
 use bhyt_core::card::CardClaims;
 use bhyt_core::cbor::DecodeError;
 use bhyt_core::cose::{Object, Payload, Signed, VerifyError};
-use bhyt_core::feed::FeedHead;
+use bhyt_core::feed::{EpochStatement, FeedHead};
 use bhyt_core::keys::{KeyId, SecretKey};
 use bhyt_core::status::payload::StatusMessage;
 use bhyt_core::trust::{self, TrustError};
@@ -30,6 +30,14 @@ fn objects() -> Vec<SignedObject> {
         root: bhyt_core::merkle::TreeHash([2; 32]),
         time: noon,
     };
+    let epoch = EpochStatement {
+        member: head.member,
+        before: bhyt_core::feed::Epoch(1),
+        kept: bhyt_core::feed::Extent { epoch: bhyt_core::feed::Epoch(2), size: 0 },
+        root: head.root,
+        time: noon,
+        reason: bhyt_core::feed::EpochReason::Restored,
+    };
     let forge = |object, key: &SecretKey, payload: &[u8]| Forge { object, ..Forge::card(key, payload) };
     let status = |bytes: &[u8]| forge(Object::Status, &authority.status_key, &payload_of(bytes));
     vec![
@@ -41,6 +49,7 @@ fn objects() -> Vec<SignedObject> {
         ("snapshot", status(&authority.sign_list(&snapshot)), read::<StatusMessage>),
         ("delta", status(&delta), read::<StatusMessage>),
         ("head", forge(Object::Head, &authority.head_key, &head.encode()), read::<FeedHead>),
+        ("epoch", forge(Object::Epoch, &authority.head_key, &epoch.encode()), read::<EpochStatement>),
     ]
 }
 
@@ -167,12 +176,16 @@ fn a_protected_header_is_algorithm_and_key_id_and_nothing_else() {
 fn a_signature_is_for_one_object_and_of_one_key() {
     let all = objects();
     for (what, forge, read) in &all {
-        for object in [Object::Card, Object::Present, Object::Status, Object::Trust, Object::Head] {
+        let objects =
+            [Object::Card, Object::Present, Object::Status, Object::Trust, Object::Head, Object::Epoch];
+        for object in objects {
             let expected = if object == forge.object { GOOD } else { FORGED };
             let other = Forge { object, ..forge.clone() };
             assert_eq!(read(&other.sign(), &forge.key), expected, "{what} as {object:?}");
         }
-        for (by, other, _) in all.iter().filter(|(_, other, _)| other.object != forge.object) {
+        // Head and epoch are of one key: their contexts, above, keep them apart.
+        let of_others = |other: &Forge| other.key.public_key() != forge.key.public_key();
+        for (by, other, _) in all.iter().filter(|(_, other, _)| of_others(other)) {
             let by_other = Forge { key: other.key.clone(), ..forge.clone() };
             assert_eq!(read(&by_other.sign(), &forge.key), FORGED, "{what} by the key of a {by}");
             assert_eq!(read(&by_other.sign(), &other.key), FORGED, "{what} with the id of its own key");
@@ -288,7 +301,7 @@ fn a_root_signs_a_bundle_and_nothing_else_passes_for_it() {
     };
     let with_b = |second: Vec<u8>| offer(&join_bundle(&payload, &[by(a, Object::Trust), second]));
     assert_eq!(with_b(by(b, Object::Trust)), GOOD);
-    for object in [Object::Card, Object::Present, Object::Status, Object::Head] {
+    for object in [Object::Card, Object::Present, Object::Status, Object::Head, Object::Epoch] {
         assert_eq!(with_b(by(b, object)), FORGED, "{object:?}");
     }
     for algorithm in [-8, -7, -9, -50, 0] {

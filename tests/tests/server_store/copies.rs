@@ -77,6 +77,11 @@ async fn a_copy_is_the_store_as_it_is_at_its_end_whatever_was_committed_meanwhil
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_taken_beside_a_busy_writer_holds_each_commit_whole() {
     let store = Arc::new(super::embedded::over_memory());
+    // Enough between them that a walk takes many steps.
+    for first in 0..=250 {
+        let docs = (0..4).map(|second| write(&[first, second], Some(b"between")));
+        apply(&*store, Commit { docs: docs.collect(), ..Commit::default() }).await;
+    }
     let (stop, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let writer = {
         let (store, stop, done) = (Arc::clone(&store), Arc::clone(&stop), Arc::clone(&done));
@@ -95,7 +100,8 @@ async fn a_copy_taken_beside_a_busy_writer_holds_each_commit_whole() {
     for _ in 0..20 {
         let acknowledged = done.load(Ordering::SeqCst);
         let pairs = copied(store.copy().await.unwrap(), async |_| {}).await.unwrap();
-        let rounds: Vec<&[u8]> = pairs.values().map(|stored| &stored[stored.len() - 8..]).collect();
+        let rounds = pairs.values().filter(|stored| !stored.ends_with(b"between"));
+        let rounds: Vec<&[u8]> = rounds.map(|stored| &stored[stored.len() - 8..]).collect();
         assert!(rounds.windows(2).all(|pair| pair[0] == pair[1]), "a commit in part: {rounds:?}");
         let round = rounds.first().map_or(0, |round| u64::from_be_bytes((*round).try_into().unwrap()));
         assert!(round >= acknowledged, "{round} of {acknowledged}");
@@ -114,8 +120,8 @@ async fn a_reader_that_falls_behind_loses_its_copy_and_holds_nobody_up() {
         let id = (number as u32 % 10).to_be_bytes();
         apply(&store, Commit { docs: vec![write(&id, Some(&bytes))], ..Commit::default() }).await;
     }
-    let fault = copied(copy, async |_| {}).await.unwrap_err();
-    assert!(matches!(fault, StoreFault::CopyFellBehind { .. }), "{fault}");
+    let fault = copied(copy, async |_| {}).await.err();
+    assert!(matches!(fault, Some(StoreFault::CopyFellBehind { .. })), "{fault:?}");
     // A copy that was given up makes room for the next one.
     drop(store.copy().await.unwrap());
     assert_eq!(copied(store.copy().await.unwrap(), async |_| {}).await.unwrap().len(), 10);
