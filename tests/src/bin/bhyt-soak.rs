@@ -40,6 +40,8 @@ Examples:
   bhyt-soak --minutes 0.4 --phones 8 --terminals 2    as tests/run does
   bhyt-soak --minutes 10 --seed 7 --json --keep ./data
 
+It takes about 16 file descriptors a phone or terminal: `ulimit -n 8192` before a large one.
+
 Progress goes to stderr. Exit codes:
   0   everybody agrees, and nothing has grown
   1   something is not so: the lines that begin with FAILED, and the data folder
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     if let Some(played) = play_if_asked() {
         return played;
     }
+    fix_allocator();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -87,6 +90,21 @@ fn run(cli: &Cli) -> io::Result<bool> {
     Ok(well)
 }
 
+/// Begins anew with an allocator that gives large buffers back. glibc learns from the first that is freed to keep the next
+/// ones in its heaps; in a process with hundreds of stores that are opened again and again, each of these heaps then holds
+/// a few MB of buffers that nobody uses, and a leak could not be seen for them.
+fn fix_allocator() {
+    #[cfg(target_os = "linux")]
+    if std::env::var_os(MMAP_THRESHOLD).is_none()
+        && let Ok(program) = std::env::current_exe()
+    {
+        use std::os::unix::process::CommandExt as _;
+        let arguments = std::env::args_os().skip(1);
+        // Returns only when it failed; then it goes on as it is.
+        let _ = std::process::Command::new(program).args(arguments).env(MMAP_THRESHOLD, "131072").exec();
+    }
+}
+
 /// One line a value.
 fn text(outcome: &Outcome) -> String {
     let mut text = String::new();
@@ -110,6 +128,10 @@ fn tell(line: &str) {
     // Nobody may be listening.
     let _ = writeln!(io::stderr(), "{line}");
 }
+
+/// Bytes from which on glibc's malloc maps a buffer by itself; a number here also keeps it from changing its mind.
+#[cfg(target_os = "linux")]
+const MMAP_THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
 
 fn now_nanos() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
