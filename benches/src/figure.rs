@@ -70,8 +70,6 @@ impl Figure {
     }
 
     /// Something else that the goal asks for, in a word.
-    // The import's memory is to be flat too; that figure follows.
-    #[allow(dead_code)]
     pub(crate) fn and(mut self, what: &str, holds: bool) -> Self {
         self.goal = format!("{}, {what}", self.goal);
         self.holds &= holds;

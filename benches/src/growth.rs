@@ -1,104 +1,74 @@
 //! Whether a phone notices how many members there are: the same syncs against a server with many and one with few.
 
-use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bhyt_core::codec;
 use bhyt_core::feed::{Epoch, Extent};
-use bhyt_core::limits::FRAME_BYTES_MAX;
-use bhyt_core::presentation::UnsignedProof;
-use bhyt_core::presentation_key::{KeyKind, PresentationSecret};
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, Applied, CardChange};
-use bhyt_core::sync::messages::{Activate, Follow, MemberCursor, ProofBytes, Reply, Request, SyncWallet};
-use bhyt_platform::clock::{Clock as _, SystemClock};
-use bhyt_platform::quic::{Client, ClientConnection, ClientSettings, PeerKey, TransportKey};
+use bhyt_core::sync::messages::{Follow, MemberCursor, Reply, Request, SyncWallet};
+use bhyt_platform::quic::ClientSettings;
 
-use crate::chance::Chance;
 use crate::figure::{Figure, Goal, Promise};
+use crate::phone::{Phone, Way, ask};
+use crate::plot::Panel;
 use crate::run::{Run, Scale};
 use crate::sample::percentile;
-use crate::town::{Town, alias, card_row};
+use crate::town::{Town, card_row};
 
-/// Phones of members that are spread over all there are, each with its card and one record that it has not seen.
-#[derive(Debug)]
-pub(crate) struct Phones {
-    server: SocketAddr,
-    pin: PeerKey,
-    phones: Vec<Phone>,
+/// Activates phones of members that are spread over the first `members`, who have a card each, and gives each a record
+/// that its phone has not seen.
+pub(crate) fn activate(town: &Town, members: u64, scale: Scale) -> Vec<Phone> {
+    let count = scale.of(PHONES).max(20);
+    crate::block_on(async {
+        let mut operator = town.operator().await;
+        let way = Way::new(town, ClientSettings::phone());
+        let mut phones = Vec::new();
+        for number in 0..count {
+            let member = number * members / count;
+            let code = operator.device_code(member).await;
+            phones.push(way.activate(member, code).await);
+            let number = card_row(member, 0).number;
+            let hold = AdminCommand::ChangeCard { number, change: CardChange::Hold };
+            assert_eq!(operator.send(hold).await, AdminReply::Applied(Applied::Accepted));
+        }
+        phones
+    })
 }
 
-#[derive(Debug)]
-struct Phone {
-    key: TransportKey,
-    cursor: MemberCursor,
-}
-
-impl Phones {
-    /// Activates phones of the first `members` members, who have a card each, and gives each a record.
-    pub(crate) fn activate(town: &Town, members: u64, scale: Scale) -> Self {
-        let count = scale.of(PHONES).max(20);
-        let (server, pin) = (town.address(), town.server_key());
-        let phones = crate::block_on(async {
-            let mut operator = town.operator().await;
-            let client = Arc::new(Client::bind(None).expect("a socket"));
-            let mut phones = Vec::new();
-            for number in 0..count {
-                let member = number * members / count;
-                let code = operator.device_code(member).await;
-                phones.push(activate(&client, server, pin, member, code).await);
-                let number = card_row(member, 0).number;
-                let hold = AdminCommand::ChangeCard { number, change: CardChange::Hold };
-                assert_eq!(operator.send(hold).await, AdminReply::Applied(Applied::Accepted));
-            }
-            phones
-        });
-        Self { server, pin, phones }
-    }
-}
-
-async fn activate(client: &Client, server: SocketAddr, pin: PeerKey, member: u64, code: String) -> Phone {
-    let mut chance = Chance::new(member);
-    let key = TransportKey::from_seed(&chance.bytes());
-    let secret = PresentationSecret::from_bytes(KeyKind::Ed25519, &chance.bytes()).expect("a key");
-    let proof = UnsignedProof { time: SystemClock.now(), nonce: chance.bytes(), challenge: None };
-    let signature = secret.sign(&proof.to_be_signed(key.public_key().as_bytes()));
-    let request = Request::from(Activate {
-        alias: alias(member),
-        code,
-        presentation_key: secret.public_key(),
-        possession: ProofBytes::from(&proof.seal(signature)),
-    });
-    let settings = ClientSettings::phone();
-    let connected = client.connect(server, pin, &key, &settings).await.expect("the server answers");
-    let replies = ask(&connected.connection, &request).await;
-    let [Reply::Activated(id), Reply::Done] = replies[..] else { panic!("not activated: {replies:?}") };
-    // As if it had the card and nothing after it.
-    let cursor = MemberCursor { member: id, extent: Extent { epoch: Epoch(1), size: 1 }, state: [0; 16] };
-    Phone { key, cursor }
+/// A server, the members that it stores, and phones of some.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stock<'a> {
+    pub(crate) town: &'a Town,
+    pub(crate) members: u64,
+    pub(crate) phones: &'a [Phone],
 }
 
 /// Measures both in turn, each phone once.
-pub(crate) fn growth(run: &mut Run, many: &Phones, few: &Phones) {
+pub(crate) fn growth(run: &mut Run, many: Stock<'_>, few: Stock<'_>) {
     run.say(&format!("growth: {} phones at each server", many.phones.len()));
-    let (mut of_many, mut of_few) = (Vec::new(), Vec::new());
-    crate::block_on(async {
-        let client = Client::bind(None).expect("a socket");
-        for (phone_of_many, phone_of_few) in many.phones.iter().zip(&few.phones) {
-            of_many.push(sync(&client, many, phone_of_many).await.as_secs_f64());
-            of_few.push(sync(&client, few, phone_of_few).await.as_secs_f64());
+    let (of_many, of_few) = crate::block_on(async {
+        let [to_many, to_few] = [many, few].map(|stock| Way::new(stock.town, ClientSettings::phone()));
+        let (mut of_many, mut of_few) = (Vec::new(), Vec::new());
+        for (phone_of_many, phone_of_few) in many.phones.iter().zip(few.phones) {
+            of_many.push(sync(&to_many, phone_of_many).await.as_secs_f64() * 1_000.0);
+            of_few.push(sync(&to_few, phone_of_few).await.as_secs_f64() * 1_000.0);
         }
+        (of_many, of_few)
     });
+    for (series, percent) in [("99 of 100 phones wait no longer", 99.0), ("50 of 100", 50.0)] {
+        run.point(Panel::Growth, series, few.members as f64, percentile(&of_few, percent));
+        run.point(Panel::Growth, series, many.members as f64, percentile(&of_many, percent));
+    }
     let (slow, limit) = (percentile(&of_many, 99.0), percentile(&of_few, 99.0));
-    run.found(Figure::ratio(&GROWTH_RATIO, slow / limit, limit * 1e6));
+    run.found(Figure::ratio(&GROWTH_RATIO, slow / limit, limit * 1e3));
 }
 
 /// From the request on a new connection to the last of the answer.
-async fn sync(client: &Client, phones: &Phones, phone: &Phone) -> Duration {
-    let settings = ClientSettings::phone();
-    let connected = client.connect(phones.server, phones.pin, &phone.key, &settings).await;
-    let connected = connected.expect("the server answers");
-    let request = SyncWallet { trust: 1, members: vec![phone.cursor], follow: Follow::Once };
+async fn sync(way: &Way, phone: &Phone) -> Duration {
+    let connected = way.connect(&phone.key).await;
+    // As if it had the card and nothing after it.
+    let extent = Extent { epoch: Epoch(1), size: 1 };
+    let cursor = MemberCursor { member: phone.member, extent, state: [0; 16] };
+    let request = SyncWallet { trust: 1, members: vec![cursor], follow: Follow::Once };
     let started = Instant::now();
     let replies = ask(&connected.connection, &Request::SyncWallet(request)).await;
     let took = started.elapsed();
@@ -107,18 +77,6 @@ async fn sync(client: &Client, phones: &Phones, phone: &Phone) -> Duration {
     };
     assert_eq!(feed.pages.len(), 1);
     took
-}
-
-async fn ask(connection: &ClientConnection, request: &Request) -> Vec<Reply> {
-    let mut exchange = connection.open_exchange().await.expect("an exchange");
-    exchange.send(&codec::encode(request).expect("a frame")).await.expect("sent");
-    exchange.finish().expect("finished");
-    let mut replies = Vec::new();
-    while !matches!(replies.last(), Some(Reply::Done | Reply::Refused(_))) {
-        let frame = exchange.receive(FRAME_BYTES_MAX, Duration::from_secs(20)).await.expect("an answer");
-        replies.push(codec::decode(&frame.expect("an answer")).expect("a reply"));
-    }
-    replies
 }
 
 /// Enough that the slowest in a hundred is one of several.

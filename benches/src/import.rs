@@ -12,7 +12,7 @@ use bhyt_core::sync::admin::{CardRow, MemberRow};
 
 use crate::child::{Memory, Running, program};
 use crate::figure::{Figure, Goal, Promise};
-use crate::growth::{self, GROWTH_RATIO, Phones};
+use crate::growth::{self, GROWTH_RATIO, Stock};
 use crate::import_bare::{Bare, Sizes};
 use crate::run::{Group, Run};
 use crate::sample::Pairs;
@@ -39,8 +39,8 @@ fn import(run: &mut Run) {
         if part == PARTS - 1 && run.wants(&GROWTH_RATIO) {
             // What comes after them drives their members out of the store's memory.
             phones = Some((
-                Phones::activate(&town, rows.start, run.scale),
-                Phones::activate(&small, few, run.scale),
+                growth::activate(&town, rows.start, run.scale),
+                growth::activate(&small, few, run.scale),
             ));
         }
         run.say(&format!("import: cards {} to {}", rows.start, rows.end));
@@ -62,8 +62,9 @@ fn import(run: &mut Run) {
     let growth = peak_of_server as f64 / half_way as f64;
     run.say(&format!("import: server {growth:.2} times its peak of half way, client {peak_of_client} bytes"));
     run.found(Figure::value(&RSS_MB, megabytes).and("flat", growth <= FLAT));
-    if let Some((many, few)) = phones {
-        growth::growth(run, &many, &few);
+    if let Some((of_many, of_few)) = phones {
+        let many = Stock { town: &town, members, phones: &of_many };
+        growth::growth(run, many, Stock { town: &small, members: few, phones: &of_few });
     }
 }
 
