@@ -52,7 +52,9 @@ pub(super) async fn run(
     let (to_collect, mut answered) = mpsc::channel(CHUNKS_WAITING);
     let workers = async {
         let worker = || send_chunks(client, Arc::clone(&waiting), to_collect.clone());
-        let sent = tokio::try_join!(worker(), worker(), worker(), worker(), worker(), worker());
+        // As many as the server takes side by side: it joins what they send into few waits for the disk.
+        let four = async || tokio::try_join!(worker(), worker(), worker(), worker());
+        let sent = tokio::try_join!(four(), four());
         drop(to_collect);
         sent.map(|_| ())
     };
