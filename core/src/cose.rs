@@ -26,6 +26,8 @@ pub enum Object {
     Head,
     /// New epoch of a member's feed.
     Epoch,
+    /// Receipt of an operation.
+    Receipt,
 }
 
 impl Object {
@@ -38,6 +40,7 @@ impl Object {
             Self::Trust => b"bhyt/trust/v1",
             Self::Head => b"bhyt/head/v1",
             Self::Epoch => b"bhyt/epoch/v1",
+            Self::Receipt => b"bhyt/receipt/v1",
         }
     }
 }

@@ -100,6 +100,17 @@ pub const HAND_BACK_PATH_MAX: usize = 20;
 /// Hashes of a feed's frontier: one for each one bit of a size up to [`FEED_RECORDS_MAX`].
 pub const FRONTIER_HASHES_MAX: usize = 20;
 
+/// Bytes of one operation's change: a petition of two pages, in letters of three bytes.
+pub const OPERATION_BYTES_MAX: usize = 8 * 1024;
+/// Operations in one request.
+pub const OPERATIONS_MAX: usize = 32;
+/// Bytes of the changes in one request: what a phone had to say offline goes in several.
+pub const OPERATIONS_BYTES_MAX: usize = 24 * 1024;
+/// Newest changes that a phone names: as many as sides may have edited at once.
+pub const PERSONAL_HEADS_MAX: usize = 16;
+/// Bytes of a receipt; every number in it at its largest takes 178.
+pub const RECEIPT_BYTES_MAX: usize = 192;
+
 /// Bytes of one frame on a stream, its length word not counted.
 pub const FRAME_BYTES_MAX: usize = 256 * 1024;
 /// Bytes of the server's Hello: versions, marks and a policy hint, never data.

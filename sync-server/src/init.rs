@@ -18,7 +18,7 @@ use serde::Serialize;
 use crate::config::CONFIG_TEMPLATE;
 use crate::exit::{Exit, Failure};
 use crate::folder::{DataFolder, io_at, is_filled};
-use crate::keys::{self, KeysError, SERVER_USES};
+use crate::keys::{self, FIRST_USES, KeysError};
 use crate::operator_command::{self, OperatorError};
 use crate::store::StoreFault;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -59,7 +59,7 @@ pub async fn init(
 
     keys::make_store_key(&folder.keys(), entropy)?;
     let mut trusted = Vec::new();
-    for usage in SERVER_USES {
+    for usage in FIRST_USES {
         let secret = keys::make_signing_key(entropy);
         keys::keep_signing_key(&folder.keys(), usage, &secret)?;
         trusted.push(trusted_key(secret.public_key(), usage, now));

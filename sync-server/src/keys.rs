@@ -90,9 +90,13 @@ impl ServerKeys {
 
 /// Uses without which a server does not work; each needs a key that signs.
 pub const SERVER_USES: [KeyUse; 4] = [KeyUse::Card, KeyUse::Status, KeyUse::Head, KeyUse::Transport];
+/// Uses that a new server has keys for. One made before receipts were signed works without that key, and takes no
+/// operations of phones until `trust renew --add receipt`.
+pub const FIRST_USES: [KeyUse; 5] =
+    [KeyUse::Card, KeyUse::Status, KeyUse::Head, KeyUse::Transport, KeyUse::Receipt];
 /// All uses that a server may have keys for.
-const KEY_USES: [KeyUse; 5] =
-    [KeyUse::Card, KeyUse::Status, KeyUse::Head, KeyUse::Transport, KeyUse::TokenStatus];
+const KEY_USES: [KeyUse; 6] =
+    [KeyUse::Card, KeyUse::Status, KeyUse::Head, KeyUse::Transport, KeyUse::TokenStatus, KeyUse::Receipt];
 
 /// The word for a use, in file names, key files and on the command line; `None` for a use the server has no keys for.
 pub fn usage_word(usage: KeyUse) -> Option<KeyUsage<'static>> {
@@ -102,6 +106,7 @@ pub fn usage_word(usage: KeyUse) -> Option<KeyUsage<'static>> {
         KeyUse::Head => HEAD,
         KeyUse::Transport => TRANSPORT,
         KeyUse::TokenStatus => TOKEN_STATUS,
+        KeyUse::Receipt => RECEIPT,
         _ => return None,
     })
 }
@@ -240,6 +245,7 @@ const CARD: KeyUsage<'static> = KeyUsage::new("card").expect("a plain word");
 const STATUS: KeyUsage<'static> = KeyUsage::new("status").expect("a plain word");
 const HEAD: KeyUsage<'static> = KeyUsage::new("head").expect("a plain word");
 const TRANSPORT: KeyUsage<'static> = KeyUsage::new("transport").expect("a plain word");
+const RECEIPT: KeyUsage<'static> = KeyUsage::new("receipt").expect("a plain word");
 const TOKEN_STATUS: KeyUsage<'static> = KeyUsage::new("token-status").expect("a plain word");
 const STORE: KeyUsage<'static> = KeyUsage::new("store").expect("a plain word");
 const ROOT: KeyUsage<'static> = KeyUsage::new("root").expect("a plain word");

@@ -28,13 +28,16 @@ pub struct Authority {
     pub status_key: SecretKey,
     /// Signs feed heads.
     pub head_key: SecretKey,
+    /// Signs receipts.
+    pub receipt_key: SecretKey,
 }
 
 impl Authority {
     /// The authority of a seed.
     pub fn new(seed: u8) -> Self {
         let key = |part: u8| SecretKey::from_seed(&[seed, part].repeat(16).try_into().expect("32 bytes"));
-        Self { roots: [key(1), key(2), key(3)], card_key: key(4), status_key: key(5), head_key: key(6) }
+        let [card_key, status_key, head_key, receipt_key] = [4, 5, 6, 7].map(key);
+        Self { roots: [key(1), key(2), key(3)], card_key, status_key, head_key, receipt_key }
     }
 
     /// Version `version`, issued at `issued`, for 400 days, knowing no status list.

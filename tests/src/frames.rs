@@ -4,7 +4,9 @@ use bhyt_core::card_record::{CardStanding, ReducedCode};
 use bhyt_core::feed::{Epoch, Extent, FeedPage};
 use bhyt_core::ids::{FacilityCode, MemberId, OperationId};
 use bhyt_core::keys::{KeyId, PublicKey, SecretKey};
+use bhyt_core::operation::{Generation, Operation, OperationAnswer, Rejection};
 use bhyt_core::presentation_key::{KeyKind, PresentationKey, PresentationSecret};
+use bhyt_core::receipt::ReceiptSeal;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Seq};
 use bhyt_core::status::StatusVersion;
 use bhyt_core::sync::admin::{
@@ -15,6 +17,7 @@ use bhyt_core::sync::messages::{
     Activate, Enrol, FeedReply, Follow, MemberCursor, ProofBytes, Refusal, Reply, Request, SnapshotPiece,
     SyncTerminal, SyncWallet,
 };
+use bhyt_core::sync::personal::{PersonalContent, PersonalReply, SyncPersonal};
 use bhyt_core::time::UnixSeconds;
 
 const MEMBER: MemberId = MemberId([1; 16]);
@@ -46,7 +49,41 @@ pub fn requests() -> Vec<Request> {
     ]
     .into_iter()
     .chain(admin)
+    .chain([Request::SyncPersonal(sync_personal())])
     .collect()
+}
+
+/// A phone hands two operations in.
+pub fn sync_personal() -> SyncPersonal {
+    let operation = |id| Operation { id: OperationId([id; 16]), change: vec![id; 90] };
+    SyncPersonal {
+        member: MEMBER,
+        generation: Generation(1),
+        heads: vec![[5; 32]],
+        operations: vec![operation(6), operation(7)],
+    }
+}
+
+/// Every answer that an operation has, and both kinds of content.
+pub fn personal_replies() -> [PersonalReply; 2] {
+    let seal = ReceiptSeal {
+        time: TIME,
+        generation: Generation(1),
+        key: KeyId([8; 8]),
+        signature_r: [9; 32],
+        signature_s: [10; 32],
+    };
+    let rejected = [Rejection::Generation, Rejection::Other(999)].map(OperationAnswer::Rejected);
+    let answers = [OperationAnswer::Accepted(seal), OperationAnswer::Duplicate(seal)];
+    let reply = PersonalReply {
+        member: MEMBER,
+        generation: Generation(1),
+        answers: answers.into_iter().chain(rejected).collect(),
+        content: PersonalContent::Changes(vec![vec![11; 90]]),
+        heads: vec![[5; 32]],
+    };
+    let content = PersonalContent::Document(vec![12; 200]);
+    [reply.clone(), PersonalReply { content, answers: Vec::new(), ..reply }]
 }
 
 /// Every kind of reply; to operators, every answer.
@@ -80,6 +117,7 @@ pub fn replies() -> Vec<Reply> {
     .into_iter()
     .chain(refusals.map(Reply::Refused))
     .chain(answers().into_iter().map(Reply::Admin))
+    .chain(personal_replies().map(Reply::Personal))
     .collect()
 }
 

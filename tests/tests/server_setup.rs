@@ -54,7 +54,7 @@ async fn init_makes_what_it_says() {
     assert_eq!(bundle.bytes(), fs::read(made.folder.trust_history().join("1.cose")).unwrap());
 
     let host = Host::open(&made.folder).unwrap();
-    for usage in keys::SERVER_USES {
+    for usage in keys::FIRST_USES {
         let key_id = host.key_for(usage, NOW).unwrap();
         let key = claims.key(key_id, usage).unwrap();
         assert!(key.ranges.is_empty() && key.signs_until.is_none() && key.verify_until.is_none());

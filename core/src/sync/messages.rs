@@ -17,6 +17,7 @@ use crate::presentation::Proof;
 use crate::presentation_key::PresentationKey;
 use crate::status::StatusVersion;
 use crate::sync::admin::{AdminReply, AdminRequest};
+use crate::sync::personal::{PersonalReply, SyncPersonal};
 use crate::time::UnixSeconds;
 
 /// The server's first words; a client is connected when it has read them.
@@ -48,6 +49,8 @@ pub enum Request {
     ActivateP256(Activate<P256PublicKey>),
     /// A device hands back a record that a restored server has forgotten.
     HandBack(HandBack),
+    /// A device hands in operations on a personal document, and asks for what it lacks of it.
+    SyncPersonal(SyncPersonal),
 }
 
 impl Schema for Request {
@@ -242,6 +245,8 @@ pub enum Reply {
         /// The signed statement.
         statement: Vec<u8>,
     },
+    /// The answer to [`Request::SyncPersonal`]; as news, what somebody else has changed.
+    Personal(PersonalReply),
 }
 
 impl Schema for Reply {

@@ -6,6 +6,7 @@ pub mod audit;
 pub mod backoff;
 pub mod messages;
 pub mod operators;
+pub mod personal;
 mod staged;
 pub mod terminal;
 pub mod wallet;

@@ -63,7 +63,8 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
             | Request::SyncTerminal(_)
             | Request::Admin(_)
             | Request::ActivateP256(_)
-            | Request::HandBack(_),
+            | Request::HandBack(_)
+            | Request::SyncPersonal(_),
         ) => Err(Refusal::NotAuthorised),
     }
 }

@@ -64,7 +64,8 @@ impl<S: Store> Service<S> {
             | Request::Enrol(_)
             | Request::SyncWallet(_)
             | Request::SyncTerminal(_)
-            | Request::HandBack(_) => {
+            | Request::HandBack(_)
+            | Request::SyncPersonal(_) => {
                 (OperationId([0; 16]), AuditAction::ForeignMessage, AuditSubject::Nothing)
             }
         };

@@ -15,6 +15,7 @@ use bhyt_core::merkle::{Frontier, TreeHash, root_of};
 use bhyt_core::merkle_proof::{
     LeafPlace, TreeHead, consistency_proof, inclusion_path, verify_consistency, verify_inclusion,
 };
+use bhyt_core::receipt::Receipt;
 use bhyt_core::record::Seq;
 use bhyt_server::service::values::PageV1;
 
@@ -48,6 +49,9 @@ fn head(data: &[u8]) {
     if let Ok(statement) = EpochStatement::decode(data) {
         assert_eq!(statement.encode(), data, "a statement has one form");
         assert!(statement.before < statement.head().extent.epoch, "a new epoch is later");
+    }
+    if let Ok(receipt) = Receipt::decode(data) {
+        assert_eq!(receipt.encode(), data, "a receipt has one form");
     }
     if let Ok(signed) = Signed::<FeedHead>::decode(data) {
         let known = sign_head(&HEAD_KEY, known_ledger().head(3));

@@ -131,6 +131,7 @@ pub(crate) fn requests() -> Vec<Request> {
             partial: Some((VERSION, 9)),
             follow: Follow::Once,
         }),
+        Request::SyncPersonal(crate::frames::sync_personal()),
     ]);
     requests
 }
@@ -154,6 +155,7 @@ fn replies() -> Vec<Reply> {
         Reply::StatusDelta(bytes.clone()),
         Reply::StatusSnapshot(SnapshotPiece { version: VERSION, offset: 3, total: 12, bytes }),
     ];
+    replies.extend(crate::frames::personal_replies().map(Reply::Personal));
     replies.extend(admin_replies().into_iter().map(Reply::Admin));
     replies
 }

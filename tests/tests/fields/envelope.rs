@@ -6,6 +6,7 @@ use bhyt_core::cbor::DecodeError;
 use bhyt_core::cose::{Object, Payload, Signed, VerifyError};
 use bhyt_core::feed::{EpochStatement, FeedHead};
 use bhyt_core::keys::{KeyId, SecretKey};
+use bhyt_core::receipt::Receipt;
 use bhyt_core::status::payload::StatusMessage;
 use bhyt_core::trust::{self, TrustError};
 use bhyt_tests::authority::{Authority, ListDraft, at, example_card};
@@ -38,6 +39,13 @@ fn objects() -> Vec<SignedObject> {
         time: noon,
         reason: bhyt_core::feed::EpochReason::Restored,
     };
+    let receipt = Receipt {
+        member: head.member,
+        operation: bhyt_core::ids::OperationId([3; 16]),
+        change: bhyt_core::operation::OperationHash([4; 32]),
+        generation: bhyt_core::operation::Generation(1),
+        time: noon,
+    };
     let forge = |object, key: &SecretKey, payload: &[u8]| Forge { object, ..Forge::card(key, payload) };
     let status = |bytes: &[u8]| forge(Object::Status, &authority.status_key, &payload_of(bytes));
     vec![
@@ -50,6 +58,7 @@ fn objects() -> Vec<SignedObject> {
         ("delta", status(&delta), read::<StatusMessage>),
         ("head", forge(Object::Head, &authority.head_key, &head.encode()), read::<FeedHead>),
         ("epoch", forge(Object::Epoch, &authority.head_key, &epoch.encode()), read::<EpochStatement>),
+        ("receipt", forge(Object::Receipt, &authority.receipt_key, &receipt.encode()), read::<Receipt>),
     ]
 }
 
@@ -177,7 +186,9 @@ fn a_signature_is_for_one_object_and_of_one_key() {
     let all = objects();
     for (what, forge, read) in &all {
         let objects =
-            [Object::Card, Object::Present, Object::Status, Object::Trust, Object::Head, Object::Epoch];
+            [Object::Card, Object::Present, Object::Status, Object::Trust, Object::Head, Object::Epoch]
+                .into_iter()
+                .chain([Object::Receipt]);
         for object in objects {
             let expected = if object == forge.object { GOOD } else { FORGED };
             let other = Forge { object, ..forge.clone() };
@@ -301,7 +312,9 @@ fn a_root_signs_a_bundle_and_nothing_else_passes_for_it() {
     };
     let with_b = |second: Vec<u8>| offer(&join_bundle(&payload, &[by(a, Object::Trust), second]));
     assert_eq!(with_b(by(b, Object::Trust)), GOOD);
-    for object in [Object::Card, Object::Present, Object::Status, Object::Head, Object::Epoch] {
+    for object in
+        [Object::Card, Object::Present, Object::Status, Object::Head, Object::Epoch, Object::Receipt]
+    {
         assert_eq!(with_b(by(b, object)), FORGED, "{object:?}");
     }
     for algorithm in [-8, -7, -9, -50, 0] {

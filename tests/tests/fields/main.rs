@@ -11,5 +11,6 @@ mod envelope;
 mod feed;
 mod frames;
 mod presentation;
+mod receipt;
 mod status;
 mod trust;

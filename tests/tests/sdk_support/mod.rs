@@ -282,7 +282,9 @@ impl State {
             },
             Request::SyncWallet(sync) => self.answer_wallet(&sync),
             Request::SyncTerminal(sync) => self.answer_terminal(&sync),
-            Request::Admin(_) | Request::HandBack(_) => vec![Reply::Refused(Refusal::NotAuthorised)],
+            Request::Admin(_) | Request::HandBack(_) | Request::SyncPersonal(_) => {
+                vec![Reply::Refused(Refusal::NotAuthorised)]
+            }
         }
     }
 

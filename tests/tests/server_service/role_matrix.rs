@@ -5,6 +5,7 @@ use bhyt_core::card_record::ReducedCode;
 use bhyt_core::feed::{Epoch, Extent, HandedRecord};
 use bhyt_core::ids::{MemberId, OperationId};
 use bhyt_core::keys::KeyId;
+use bhyt_core::operation::Generation;
 use bhyt_core::record::{Body, Record, RecordKind, Salt, Seq};
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest, CardChange, CardRow};
 use bhyt_core::sync::audit::AuditQuery;
@@ -12,6 +13,7 @@ use bhyt_core::sync::messages::{
     Follow, HandBack, MemberCursor, Refusal, Reply, Request, SyncTerminal, SyncWallet,
 };
 use bhyt_core::sync::operators::{NewOperator, OperatorChange, OperatorLabel, OperatorRole};
+use bhyt_core::sync::personal::SyncPersonal;
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::KeyUse;
 use bhyt_server::service::{Next, Seat};
@@ -131,6 +133,7 @@ table! { requests: Request {
     Request::SyncWallet(_)   => Request::SyncWallet(wallet(Follow::Once)),        [Phone];
     Request::SyncTerminal(_) => Request::SyncTerminal(terminal(Follow::Once)),    [Terminal];
     Request::HandBack(_)     => hand_back(),                                      [Phone];
+    Request::SyncPersonal(_) => sync_personal(),                                  [];
     // Each command has a line below; this is the one that every role has.
     Request::Admin(_)        => admin(AdminCommand::ShowStatus),                  [Registrar Enroller Auditor Administrator];
 } }
@@ -160,6 +163,11 @@ table! { commands: AdminCommand {
     AdminCommand::Backup               => AdminCommand::Backup,                          [Administrator];
     AdminCommand::ShowStatus           => AdminCommand::ShowStatus,  [Registrar Enroller Auditor Administrator];
 } }
+
+fn sync_personal() -> Request {
+    let (member, generation) = (MemberId([0; 16]), Generation(1));
+    Request::SyncPersonal(SyncPersonal { member, generation, heads: Vec::new(), operations: Vec::new() })
+}
 
 fn hand_back() -> Request {
     let body = Body::new(vec![0xa0]).unwrap();
@@ -225,6 +233,7 @@ async fn news(world: &World, seat: &Seat) -> (Vec<&'static str>, Next) {
         Reply::Trust(_) => Some("trust"),
         Reply::StatusDelta(_) | Reply::StatusSnapshot(_) => Some("status"),
         Reply::Retired(_) => Some("retired"),
+        Reply::Personal(_) => Some("personal"),
         Reply::Activated(_) | Reply::Enrolled(_) | Reply::Admin(_) | Reply::Refused(_) => Some("an answer"),
     };
     (replies.iter().filter_map(kind).collect(), next)
