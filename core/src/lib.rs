@@ -18,6 +18,7 @@ pub mod merkle;
 pub mod merkle_proof;
 pub mod operation;
 pub mod p256_keys;
+pub mod personal;
 pub mod presentation;
 pub mod presentation_key;
 pub mod receipt;

@@ -158,6 +158,41 @@ pub const OPERATOR_LABEL_BYTES_MAX: usize = 32;
 /// Days that lines of the audit trail are kept at least: the longest six months (NĐ 165, Điều 17 khoản 10, asks for six).
 pub const AUDIT_DAYS_MIN: u64 = 184;
 
+/// Operations of one change: the edit that writes the most fields writes three.
+pub const PERSONAL_CHANGE_OPERATIONS_MAX: usize = 8;
+/// Changes that one change may name as known to it: the server's newest, and the actor's own before it.
+pub const PERSONAL_DEPS_MAX: usize = PERSONAL_HEADS_MAX + 2;
+/// Values of one field that a rebuild carries over, the winner and the best beside it: nobody reads more to decide.
+pub const PERSONAL_BESIDE_MAX: usize = 8;
+/// Actors of one personal document: a family's phones over years, and the desks that answered. A rebuild sets it back.
+pub const PERSONAL_ACTORS_MAX: usize = 64;
+/// Bytes of a field's key; the longest, of an answer, has 82.
+pub const PERSONAL_KEY_BYTES_MAX: usize = 96;
+/// Changes of one personal document.
+pub const PERSONAL_CHANGES_MAX: usize = 512;
+/// Changes from which a personal document should begin anew: what is under way still finds room.
+pub const PERSONAL_CHANGES_REBUILD: usize = 384;
+/// Bytes of all changes of one personal document, which is also what a stored one inflates to at most.
+pub const PERSONAL_BYTES_MAX: usize = 160 * 1024;
+/// Bytes of changes from which a personal document should begin anew.
+pub const PERSONAL_BYTES_REBUILD: usize = 96 * 1024;
+/// Bytes of a stored personal document: what does not compress grows by five bytes in 31 kB.
+pub const PERSONAL_STORED_BYTES_MAX: usize = PERSONAL_BYTES_MAX + 1_024;
+/// Values of one personal document, those beside a winner too: notes on a hundred records, and years of petitions.
+pub const PERSONAL_VALUES_MAX: usize = 512;
+/// Bytes of all values and their keys: thirty petitions of a page. What was handed in long ago is answered and can go.
+pub const PERSONAL_VALUES_BYTES_MAX: usize = 64 * 1024;
+/// Answers to one petition.
+pub const PERSONAL_ANSWERS_MAX: usize = 32;
+/// UTF-8 bytes of a note, a petition or an answer: a page and a half.
+pub const PERSONAL_TEXT_BYTES_MAX: usize = 4_000;
+/// UTF-8 bytes of one line: a street, a subject, what a reminder says.
+pub const PERSONAL_LINE_BYTES_MAX: usize = 240;
+/// Bytes of an e-mail address (RFC 5321 §4.5.3.1.3, less the brackets).
+pub const PERSONAL_EMAIL_BYTES_MAX: usize = 254;
+/// UTF-8 bytes of the desk that answers.
+pub const PERSONAL_LABEL_BYTES_MAX: usize = 96;
+
 const _: () = assert!(PAGE_BYTES_MAX + BODY_BYTES_MAX + 64 * PAGE_RECORDS_MAX <= VALUE_BYTES_MAX);
 const _: () = assert!(TRUST_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(STATUS_DELTA_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
@@ -174,3 +209,12 @@ const _: () = assert!(FRAME_ALLOC_BYTES <= STREAM_WINDOW_BYTES as usize);
 const _: () = assert!(BACKUP_FRAME_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
 const _: () = assert!(TRUST_BYTES_MAX <= BACKUP_FRAME_BYTES_MAX);
 const _: () = assert!(RETRY_AFTER_SECONDS_DEFAULT <= RETRY_AFTER_SECONDS_MAX);
+const _: () = assert!(
+    PERSONAL_TEXT_BYTES_MAX + PERSONAL_LINE_BYTES_MAX + 49 * PERSONAL_ACTORS_MAX + 512 <= OPERATION_BYTES_MAX
+);
+const _: () = assert!(PERSONAL_BYTES_REBUILD + OPERATION_BYTES_MAX < PERSONAL_BYTES_MAX);
+// A rebuilt document fits, with room for heads: a value costs its operation some bytes more.
+const _: () = assert!(PERSONAL_VALUES_BYTES_MAX + 16 * PERSONAL_VALUES_MAX + 4_096 < PERSONAL_BYTES_REBUILD);
+const _: () = assert!(PERSONAL_BESIDE_MAX < PERSONAL_HEADS_MAX);
+const _: () = assert!(PERSONAL_CHANGES_REBUILD < PERSONAL_CHANGES_MAX);
+const _: () = assert!(PERSONAL_STORED_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);

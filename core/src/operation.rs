@@ -39,6 +39,16 @@ impl fmt::Debug for Operation {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Generation(pub u32);
 
+impl Generation {
+    /// Of a member's first document.
+    pub const FIRST: Self = Self(1);
+
+    /// The one after this; stays at the end of the range, which nobody reaches.
+    pub fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+}
+
 /// SHA-256 of the bytes of an operation's change, as they were handed in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct OperationHash(pub [u8; 32]);
