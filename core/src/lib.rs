@@ -23,6 +23,7 @@ pub mod presentation;
 pub mod presentation_key;
 pub mod receipt;
 pub mod record;
+pub mod records;
 pub mod replay;
 pub mod seal;
 pub mod status;

@@ -84,6 +84,38 @@ pub const PAGE_RECORDS_MAX: usize = 32;
 pub const PAGE_BYTES_MAX: usize = 8 * 1024;
 /// Bytes of one record's body.
 pub const BODY_BYTES_MAX: usize = 4 * 1024;
+/// Units of the last place of any decimal number in a record: 15 digits, as the ministry's tables have them.
+pub const DECIMAL_UNITS_MAX: i64 = 999_999_999_999_999;
+/// Bytes of a code of some list in a record: ICD-10, care form, employer, group of costs.
+pub const CODE_BYTES_MAX: usize = 32;
+/// Bytes of a currency: ISO 4217.
+pub const CURRENCY_BYTES_MAX: usize = 3;
+/// Bytes of a short text in a record: a regime, a department, the number of a decision or an account.
+pub const LABEL_BYTES_MAX: usize = 128;
+/// Bytes of the name of an employer, payer, bank or facility: the tables' 255 characters with two bytes each.
+pub const PLACE_BYTES_MAX: usize = 512;
+/// Bytes of a facility's number of a case (`MA_LK`).
+pub const CASE_BYTES_MAX: usize = 100;
+/// Bytes of the diagnosis text of a visit; the tables know no bound, and what is longer is shortened.
+pub const DIAGNOSIS_BYTES_MAX: usize = 1_024;
+/// Codes of other diseases of a visit, as `MA_BENH_KT` has them.
+pub const OTHER_DISEASES_MAX: usize = 12;
+/// Bytes of the code of a cost line (`MA_THUOC`).
+pub const ITEM_CODE_BYTES_MAX: usize = 255;
+/// Bytes of the name of a cost line: the tables' 1,024 characters, most of them one byte.
+pub const ITEM_NAME_BYTES_MAX: usize = 1_024;
+/// Cost lines of one visit: a year in intensive care, ten a day.
+pub const VISIT_LINES_MAX: usize = 4_096;
+/// Records that the lines of one visit fill, besides the visit's own.
+pub const VISIT_PARTS_MAX: usize = 1_024;
+/// Papers that one visit gives.
+pub const CERTIFICATES_MAX: usize = 8;
+/// Adjustment slips in one benefit; a pension's ninth takes the place of the oldest.
+pub const ADJUSTMENTS_MAX: usize = 8;
+/// Bytes of a notice's title.
+pub const NOTICE_TITLE_BYTES_MAX: usize = 256;
+/// Bytes of a notice's text: a page.
+pub const NOTICE_BYTES_MAX: usize = 3_072;
 /// Records in one feed.
 pub const FEED_RECORDS_MAX: u64 = 1 << 20;
 /// Bytes of records that a phone holds before the head over them has come: 100,000 records of 500 bytes, more than a
@@ -198,6 +230,9 @@ const _: () = assert!(TRUST_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(STATUS_DELTA_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
 const _: () = assert!(VALUE_BYTES_MAX * 8 < FRAME_BYTES_MAX);
 const _: () = assert!(CARD_BYTES_MAX < BODY_BYTES_MAX);
+const _: () = assert!(NOTICE_TITLE_BYTES_MAX + NOTICE_BYTES_MAX + 64 < BODY_BYTES_MAX);
+const _: () = assert!(ITEM_CODE_BYTES_MAX + ITEM_NAME_BYTES_MAX + LABEL_BYTES_MAX + 256 < BODY_BYTES_MAX);
+const _: () = assert!(VISIT_PARTS_MAX < u16::MAX as usize);
 const _: () = assert!(CARD_BYTES_MAX * BINDINGS_MAX < VALUE_BYTES_MAX);
 const _: () = assert!(JOURNAL_FRAME_BYTES_MAX < u32::MAX as usize && BATCH_KEYS_MAX < u16::MAX as usize);
 const _: () = assert!(KEY_BYTES_MAX < u16::MAX as usize);

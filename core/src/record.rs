@@ -44,6 +44,8 @@ pub enum RecordKind {
     Visit,
     /// Notice.
     Notice,
+    /// More cost lines of a visit.
+    VisitLines,
     /// A kind this version does not know. Made by [`RecordKind::from`], never by hand from a known number.
     Unknown(u16),
 }
@@ -57,6 +59,7 @@ impl RecordKind {
             Self::Benefit => 3,
             Self::Visit => 4,
             Self::Notice => 5,
+            Self::VisitLines => 6,
             Self::Unknown(number) => number,
         }
     }
@@ -203,6 +206,7 @@ impl From<u16> for RecordKind {
             3 => Self::Benefit,
             4 => Self::Visit,
             5 => Self::Notice,
+            6 => Self::VisitLines,
             other => Self::Unknown(other),
         }
     }

@@ -10,6 +10,7 @@ pub mod frames;
 pub mod held_status;
 pub mod input;
 pub mod picture;
+pub mod records;
 pub mod service;
 pub mod sessions;
 pub mod status;
@@ -40,7 +41,7 @@ macro_rules! targets {
             &[$(Target { name: stringify!($name), run: $name::run, seeds: $name::seeds }),*];
     };
 }
-targets! { card feed frames held_status picture service sessions status stored text trust }
+targets! { card feed frames held_status picture records service sessions status stored text trust }
 
 /// Writes a target's seeds into the folder that `BHYT_FUZZ_SEEDS` names, if it does: each under its number.
 ///

@@ -6,6 +6,7 @@ pub mod case;
 pub mod demo;
 pub mod desk;
 pub mod dice;
+pub mod facts;
 pub mod forge;
 pub mod frames;
 pub mod fuzz;

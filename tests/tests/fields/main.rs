@@ -12,5 +12,6 @@ mod feed;
 mod frames;
 mod presentation;
 mod receipt;
+mod records;
 mod status;
 mod trust;
