@@ -51,9 +51,9 @@ pub(crate) trait Side: Send + Sync + std::fmt::Debug + 'static {
         None
     }
 
-    /// The server has done what [`Self::errand`] asked for.
-    fn errand_done(&self) -> Result<(), SdkError> {
-        Ok(())
+    /// Takes a reply to what [`Self::errand`] asked for; the last is Done or Refused. May wait for the disk.
+    fn take_errand(&self, _reply: Reply, _listener: &dyn EventListener) -> Result<(), SdkError> {
+        Err(SdkError::untrusted(UnexpectedReply))
     }
 
     /// Where the server is and what is trusted; `None` before activation.
@@ -266,7 +266,7 @@ impl<S: Side> Engine<S> {
         let _turn = self.turn.lock().await;
         let mut asked_again = false;
         for _ in 0..ROUNDS_MAX {
-            self.run_errands(connection).await?;
+            self.run_errands(connection, listener).await?;
             match self.exchange(connection, follow, listener).await {
                 Err(Broken::AskAgain(_)) if !asked_again => asked_again = true,
                 Ok(_) if self.side.errand().is_some() => {}
@@ -277,13 +277,20 @@ impl<S: Side> Engine<S> {
     }
 
     /// Makes the requests that have to come before the next exchange.
-    async fn run_errands(&self, connection: &ClientConnection) -> Result<(), SdkError> {
+    async fn run_errands(
+        &self,
+        connection: &ClientConnection,
+        listener: &dyn EventListener,
+    ) -> Result<(), SdkError> {
         while let Some(request) = self.side.errand() {
             let mut conversation = Conversation::begin(connection, &request).await?;
-            match conversation.next().await? {
-                Reply::Done => blocking(|| self.side.errand_done())?,
-                Reply::Refused(refusal) => return Err(refusal.into()),
-                _ => return Err(SdkError::untrusted(UnexpectedReply)),
+            loop {
+                let reply = conversation.next().await?;
+                let last = matches!(reply, Reply::Done | Reply::Refused(_));
+                blocking(|| self.side.take_errand(reply, listener))?;
+                if last {
+                    break;
+                }
             }
         }
         Ok(())
@@ -305,6 +312,8 @@ impl<S: Side> Engine<S> {
             match S::outcome(&session) {
                 None => {}
                 Some(Ok(())) => return Ok(report),
+                // What has to be asked first may change the answer.
+                Some(Err(_)) if self.side.errand().is_some() => return Ok(report),
                 Some(Err(refusal)) => return Err(Broken::Error(refusal.into())),
             }
         }

@@ -75,7 +75,7 @@ impl SdkError {
     pub fn problem(&self) -> Problem {
         match self {
             Self::Offline { .. } => Problem::Offline,
-            Self::Refused { why: Refused::Retired } => Problem::Retired,
+            Self::Refused { why: Refused::Retired | Refused::Forgotten } => Problem::Retired,
             Self::Refused { .. } => Problem::Refused,
             Self::NotActivated => Problem::NotActivated,
             Self::UpdateApp { .. } => Problem::UpdateApp,
@@ -108,6 +108,9 @@ pub enum Refused {
     Code,
     /// This device or terminal may not speak here, or not any more. Activate again.
     Retired,
+    /// The server was restored from a backup that does not know this device, and what the device holds does not make it
+    /// known again. Activate again.
+    Forgotten,
     /// All sixteen bindings of the card are in use: retire another device first.
     NoFreeBinding,
     /// Something else; the reason is in the server's log.
@@ -119,6 +122,7 @@ impl fmt::Display for Refused {
         f.write_str(match self {
             Self::Code => "code not accepted",
             Self::Retired => "not authorised, or not any more",
+            Self::Forgotten => "not known to the server any more",
             Self::NoFreeBinding => "too many devices hold this card",
             Self::Denied => "denied",
         })
@@ -130,7 +134,7 @@ impl fmt::Display for Refused {
 pub enum Problem {
     /// No connection, or a busy server.
     Offline,
-    /// This device was retired.
+    /// This device was retired, or is not known any more.
     Retired,
     /// The server refused for another reason.
     Refused,
@@ -249,6 +253,7 @@ impl From<Refusal> for SdkError {
             | Refusal::OperationReused
             | Refusal::AwaitsStatus
             | Refusal::LastAdministrator => Refused::Denied,
+            Refusal::Forgotten => Refused::Forgotten,
         };
         Self::Refused { why }
     }

@@ -29,6 +29,7 @@ mod wallet;
 mod wallet_cache;
 mod wallet_epochs;
 mod wallet_own;
+mod wallet_readmit;
 mod wallet_side;
 mod wallet_store;
 mod watching;

@@ -10,9 +10,11 @@ use bhyt_core::limits::{
     CARD_BYTES_MAX, CARDS_COPY_BYTES_MAX, HEAD_BYTES_MAX, TRUST_BYTES_MAX, VALUE_BYTES_MAX,
 };
 use bhyt_core::marks::Marks;
+use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::Record;
 use bhyt_core::replay::SeenProof;
 use bhyt_core::seal::SEAL_BYTES;
+use bhyt_core::sync::messages::ProofBytes;
 use bhyt_core::time::UnixSeconds;
 use bhyt_platform::kv::{Batch, Kv, StoreError};
 
@@ -50,6 +52,13 @@ pub(crate) struct StoredFork {
     pub(crate) time: UnixSeconds,
     pub(crate) disputed: Vec<u8>,
     pub(crate) held: Option<Vec<u8>>,
+}
+
+/// Own: that this phone's two keys belong together, as proven at the last activation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredPossession {
+    pub(crate) presentation_key: PresentationKey,
+    pub(crate) proof: ProofBytes,
 }
 
 /// Cache, sealed: how far the pages go, in one commit with the last of them.
@@ -157,6 +166,7 @@ schema! {
     StoredHead = 114, HEAD_BYTES_MAX + 16;
     StoredFork = 115, 2 * HEAD_BYTES_MAX + 32;
     StoredCards = 116, CARDS_COPY_BYTES_MAX;
+    StoredPossession = 117, 192;
 }
 
 /// Why a stored value cannot be used.

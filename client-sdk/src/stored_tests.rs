@@ -3,7 +3,7 @@
 use super::*;
 use bhyt_core::feed::{Epoch, Extent};
 use bhyt_core::ids::{MemberId, from_hex, hex};
-use bhyt_core::keys::KeyId;
+use bhyt_core::keys::{KeyId, SecretKey};
 use bhyt_core::merkle::TreeHash;
 use bhyt_core::presentation::ReplayKey;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Seq};
@@ -94,6 +94,13 @@ fn what_a_phone_keeps_is_these_bytes() {
     check(&credentials, "690002000000000000000200000000000000d2840000000000000000");
     let cards = StoredCards { records: Vec::new(), credentials: vec![vec![7; 2]] };
     check(&cards, "74000000000000000000010000000000000002000000000000000707");
+    let key = "8a88e3dd7409f195fd52db2d3cba5d72ca6709bf1d94121bf3748801b40f6f5c";
+    let presentation_key = SecretKey::from_seed(&[1; 32]).public_key().into();
+    let proof =
+        ProofBytes { time: UnixSeconds(5), nonce: [1; 4], signature_r: [2; 32], signature_s: [3; 32] };
+    let (r, s) = ("02".repeat(32), "03".repeat(32));
+    let golden = format!("750000000000{key}050000000000000001010101{r}{s}");
+    check(&StoredPossession { presentation_key, proof }, &golden);
     check(&StoredHead { signed: vec![7; 2] }, "720002000000000000000707");
     let fork = StoredFork { time: UnixSeconds(3), disputed: vec![8], held: Some(vec![9]) };
     check(&fork, "7300030000000000000001000000000000000801010000000000000009");

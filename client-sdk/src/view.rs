@@ -138,6 +138,9 @@ pub struct MemberStatus {
     /// When the server signed a feed of this member that cannot stand beside the one held; `None` is as it should be.
     /// Stays when later syncs go through: [`crate::Wallet::fork_evidence`] is for the agency and the public.
     pub forked_at: Option<UnixSeconds>,
+    /// The server was restored from a backup, does not know that this phone holds the member, and did not take what the
+    /// phone has to show for it: it shows what it has, and is activated anew with a code.
+    pub forgotten: bool,
 }
 
 /// What proves that a server signed two feeds of one member: signed heads (COSE_Sign1 over `bhyt/head/v1`).
@@ -189,6 +192,7 @@ pub(crate) fn wallet_status(held: &Held, keys: &DeviceKeys, now: UnixSeconds) ->
         updated_at: held.cached.feed.mark().map(|head| head.time),
         cards: trust.map_or(0, |trust| shown_cards(held, trust, now).len()),
         forked_at: held.fork.as_ref().map(|fork| fork.time),
+        forgotten: held.forgotten,
     };
     WalletStatus {
         id: device_id(keys),
@@ -232,7 +236,7 @@ fn show_card(
 }
 
 /// Claims are read only from a credential that a card key of the bundle signed.
-fn verify_card(bytes: &[u8], trust: &TrustBundle) -> Option<Verified<CardClaims>> {
+pub(crate) fn verify_card(bytes: &[u8], trust: &TrustBundle) -> Option<Verified<CardClaims>> {
     let signed = Signed::<CardClaims>::decode(bytes).ok()?;
     let key = trust.key(signed.key_id(), KeyUse::Card)?;
     signed.verify(&key.key).ok()

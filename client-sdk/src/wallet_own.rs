@@ -15,8 +15,8 @@ use bhyt_platform::kv::{Batch, Kv};
 
 use crate::error::SdkError;
 use crate::stored::{
-    StoredError, StoredFork, StoredHead, StoredMark, StoredMember, StoredServer, put, put_long, read,
-    read_long,
+    StoredError, StoredFork, StoredHead, StoredMark, StoredMember, StoredPossession, StoredServer, put,
+    put_long, read, read_long,
 };
 use crate::vault::Vault;
 
@@ -25,6 +25,16 @@ use crate::vault::Vault;
 pub(crate) struct WalletOwn {
     store: Arc<dyn Kv>,
     vault: Vault,
+}
+
+/// A member that the server has just given to this device, and how it was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct Admitted {
+    pub(crate) member: MemberId,
+    pub(crate) trust: Verified<TrustBundle>,
+    pub(crate) server: String,
+    pub(crate) possession: StoredPossession,
+    pub(crate) now: UnixSeconds,
 }
 
 /// A member as the own store knows it.
@@ -40,15 +50,11 @@ impl WalletOwn {
         Self { store, vault }
     }
 
-    /// Makes a member's key and keeps it with the bundle and the server, all in one commit. A member that is there
-    /// already keeps its key.
-    pub(crate) fn add_member(
-        &self,
-        member: MemberId,
-        trust: &Verified<TrustBundle>,
-        server: &str,
-        now: UnixSeconds,
-    ) -> Result<SealKey, SdkError> {
+    /// Makes a member's key and keeps it with the bundle, the server and the proof, all in one commit. A member that is
+    /// there already keeps its key.
+    pub(crate) fn add_member(&self, admitted: &Admitted) -> Result<SealKey, SdkError> {
+        let Admitted { member, trust, server, possession, now } = admitted;
+        let (member, now) = (*member, *now);
         let place = member_key(member);
         let mut batch = Batch::new();
         let key = match read::<StoredMember>(self.store.as_ref(), &place)? {
@@ -60,7 +66,8 @@ impl WalletOwn {
             }
         };
         put_long(&mut batch, TRUST_KEY, trust.bytes())?;
-        put(&mut batch, SERVER_KEY, &StoredServer { address: server.to_owned() })?;
+        put(&mut batch, SERVER_KEY, &StoredServer { address: server.clone() })?;
+        put(&mut batch, POSSESSION_KEY, possession)?;
         self.store.commit(batch)?;
         Ok(key)
     }
@@ -136,6 +143,17 @@ impl WalletOwn {
         Ok(server.map(|server| server.address))
     }
 
+    /// The signed head, or statement, that the mark was taken from.
+    pub(crate) fn signed_head(&self, member: MemberId) -> Result<Option<Vec<u8>>, SdkError> {
+        let head = read::<StoredHead>(self.store.as_ref(), &head_key(member))?;
+        Ok(head.map(|head| head.signed))
+    }
+
+    /// The proof made at the last activation; `None` when that was done by a program that did not keep it.
+    pub(crate) fn possession(&self) -> Result<Option<StoredPossession>, SdkError> {
+        Ok(read(self.store.as_ref(), POSSESSION_KEY)?)
+    }
+
     fn scan_members(&self) -> Result<Vec<bhyt_platform::kv::Pair>, StoredError> {
         Ok(self.store.scan(&[MEMBER_TAG], None, WALLET_MEMBERS_MAX)?)
     }
@@ -163,5 +181,6 @@ fn fork_key(member: MemberId) -> Vec<u8> {
 }
 
 const MEMBER_TAG: u8 = b'k';
+const POSSESSION_KEY: &[u8] = b"p";
 const SERVER_KEY: &[u8] = b"s";
 const TRUST_KEY: &[u8] = b"t";

@@ -15,8 +15,9 @@ use crate::events::{Event, EventListener};
 use crate::host::blocking;
 use crate::keys::DeviceKeys;
 use crate::link::{Conversation, close, welcomed};
-use crate::stored::StoredProgress;
+use crate::stored::{StoredPossession, StoredProgress};
 use crate::wallet::Activation;
+use crate::wallet_own::Admitted;
 use crate::wallet_store::{Change, WalletStore};
 
 impl Side for WalletStore {
@@ -52,22 +53,28 @@ impl Side for WalletStore {
         for effect in effects {
             let Some(change) = self.apply(effect)? else { continue };
             report.changes += 1;
-            listener.on_event(match change {
-                Change::Trust => Event::TrustChanged { version: session.trust().claims().version },
-                Change::Records(member) => Event::RecordsChanged { member },
-                Change::Credentials(member) => Event::CredentialsChanged { member },
-                Change::Removed(member) => Event::MemberRemoved { member },
-            });
+            self.tell(change, listener);
         }
         Ok(())
     }
 
     fn errand(&self) -> Option<Request> {
-        self.next_hand_back()
+        // Who is not known hands nothing back.
+        self.next_readmission().or_else(|| self.next_hand_back())
     }
 
-    fn errand_done(&self) -> Result<(), SdkError> {
-        self.handed_back()
+    fn take_errand(&self, reply: Reply, listener: &dyn EventListener) -> Result<(), SdkError> {
+        if self.next_readmission().is_some() {
+            if let Some(change) = self.take_readmission(reply)? {
+                self.tell(change, listener);
+            }
+            return Ok(());
+        }
+        match reply {
+            Reply::Done => self.handed_back(),
+            Reply::Refused(refusal) => Err(refusal.into()),
+            _ => Err(SdkError::untrusted(SyncFault::Unexpected)),
+        }
     }
 
     fn server(&self) -> Option<(String, Verified<TrustBundle>)> {
@@ -93,6 +100,18 @@ impl Side for WalletStore {
 }
 
 impl WalletStore {
+    fn tell(&self, change: Change, listener: &dyn EventListener) {
+        listener.on_event(match change {
+            Change::Trust => {
+                let version = self.held().trust.as_ref().map_or(0, |trust| trust.claims().version);
+                Event::TrustChanged { version }
+            }
+            Change::Records(member) => Event::RecordsChanged { member },
+            Change::Credentials(member) => Event::CredentialsChanged { member },
+            Change::Removed(member) => Event::MemberRemoved { member },
+        });
+    }
+
     /// Records that do not lead to their head are read again from the beginning, once: either those here are damaged, or
     /// a fork shows itself as one. Of a fork both heads are kept; what is shown stays as it was.
     fn put_right(&self, session: &WalletSession, fault: SyncFault) -> Result<Broken, SdkError> {
@@ -129,13 +148,12 @@ impl Engine<WalletStore> {
         }
         let trust = newest_trust(self.side.held().trust.as_ref(), &asked.trust)?;
         let key = self.keys.transport.transport_key()?;
-        let request = Request::from(Activate {
-            alias: asked.alias,
-            code: asked.code,
-            presentation_key: self.keys.presentation.public_key()?,
-            possession: self.prove_possession(key.public_key().as_bytes())?,
-        });
-        let link = welcomed(self.dialer.dial(&asked.server, trust.claims(), &key).await?).await?;
+        let presentation_key = self.keys.presentation.public_key()?;
+        let proof = self.prove_possession(key.public_key().as_bytes())?;
+        let possession = StoredPossession { presentation_key, proof: proof.clone() };
+        let Activation { alias, code, server, .. } = asked;
+        let request = Request::from(Activate { alias, code, presentation_key, possession: proof });
+        let link = welcomed(self.dialer.dial(&server, trust.claims(), &key).await?).await?;
         let _turn = self.turn.lock().await;
         let mut conversation = Conversation::begin(&link.connection, &request).await?;
         let member = match conversation.next().await? {
@@ -144,7 +162,8 @@ impl Engine<WalletStore> {
             _ => return Err(SdkError::untrusted(SyncFault::Unexpected)),
         };
         let now = self.clock.now();
-        blocking(|| self.side.add_member(member, &trust, &asked.server, now))?;
+        let admitted = Admitted { member, trust, server, possession, now };
+        blocking(|| self.side.add_member(admitted))?;
         close(&link.connection);
         Ok(member)
     }

@@ -16,17 +16,17 @@ use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::{RecordKind, Seq};
 use bhyt_core::seal::SealKey;
 use bhyt_core::sync::wallet::{Effect, MemberState, MemberUpdate, WalletSession};
-use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::TrustBundle;
 use bhyt_platform::kv::{Kv, StoreError};
 
 use crate::card_copies::CardCopies;
 use crate::error::{Problem, SdkError};
-use crate::stored::{StoredError, StoredFork, StoredProgress};
+use crate::stored::{StoredError, StoredFork, StoredPossession, StoredProgress};
 use crate::vault::Vault;
 use crate::wallet_cache::{CachedMember, HeldPages, WalletCache};
 use crate::wallet_epochs::HandingBack;
-use crate::wallet_own::{OwnMember, WalletOwn};
+use crate::wallet_own::{Admitted, OwnMember, WalletOwn};
+use crate::wallet_readmit::Readmission;
 
 /// The stores and what is read from them.
 #[derive(Debug)]
@@ -37,6 +37,8 @@ pub(crate) struct WalletStore {
     held: RwLock<Held>,
     /// What a restored server has forgotten.
     handing_back: Mutex<BTreeMap<MemberId, HandingBack>>,
+    /// What makes this phone known again to a restored server.
+    readmission: Mutex<Readmission>,
 }
 
 /// What is shown.
@@ -55,6 +57,8 @@ pub(crate) struct HeldMember {
     pub(crate) cached: CachedMember,
     /// The first fork of this feed that was seen.
     pub(crate) fork: Option<StoredFork>,
+    /// A restored server does not know that this phone holds the member, and does not take its word for it.
+    pub(crate) forgotten: bool,
 }
 
 /// What an effect changed, for whoever watches.
@@ -85,7 +89,7 @@ impl WalletStore {
             if !copies.has(id) {
                 copies.note(id);
             }
-            members.insert(id, HeldMember { key: member.key, cached, fork: member.fork });
+            members.insert(id, HeldMember { key: member.key, cached, fork: member.fork, forgotten: false });
         }
         let progress = match cache.progress() {
             Ok(progress) => progress,
@@ -93,7 +97,8 @@ impl WalletStore {
             Err(_) => StoredProgress::default(),
         };
         let held = Held { trust: own.trust()?, server: own.server()?, members, progress };
-        Ok(Self { own, cache, copies, held: RwLock::new(held), handing_back: Mutex::default() })
+        let (held, handing_back, readmission) = (RwLock::new(held), Mutex::default(), Mutex::default());
+        Ok(Self { own, cache, copies, held, handing_back, readmission })
     }
 
     /// The disk is full: said in the status until a sync goes through.
@@ -124,23 +129,19 @@ impl WalletStore {
     }
 
     /// Takes in a member that the server has just given to this device.
-    pub(crate) fn add_member(
-        &self,
-        member: MemberId,
-        trust: &Verified<TrustBundle>,
-        server: &str,
-        now: UnixSeconds,
-    ) -> Result<(), SdkError> {
+    pub(crate) fn add_member(&self, admitted: Admitted) -> Result<(), SdkError> {
+        let member = admitted.member;
         let known = self.held().members.contains_key(&member);
         if !known && self.held().members.len() >= WALLET_MEMBERS_MAX {
             return Err(SdkError::system(FamilyTooLarge { limit: WALLET_MEMBERS_MAX }));
         }
-        let key = self.own.add_member(member, trust, server, now)?;
+        let key = self.own.add_member(&admitted)?;
         let mut held = self.held_mut();
-        held.trust = Some(trust.clone());
-        held.server = Some(server.to_owned());
+        held.trust = Some(admitted.trust);
+        held.server = Some(admitted.server);
         let cached = CachedMember::empty(member, None);
-        held.members.entry(member).or_insert(HeldMember { key, cached, fork: None });
+        let added = HeldMember { key, cached, fork: None, forgotten: false };
+        held.members.entry(member).or_insert(added).forgotten = false;
         Ok(())
     }
 
@@ -175,6 +176,10 @@ impl WalletStore {
                 self.begin_hand_back(member, *statement)?;
                 Ok(None)
             }
+            Effect::Forgotten(member) => {
+                self.begin_readmission(member)?;
+                Ok(None)
+            }
         }
     }
 
@@ -203,6 +208,20 @@ impl WalletStore {
 
     pub(crate) fn handing_back(&self) -> MutexGuard<'_, BTreeMap<MemberId, HandingBack>> {
         self.handing_back.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn readmission(&self) -> MutexGuard<'_, Readmission> {
+        self.readmission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The signed head of a member's feed that the own store has.
+    pub(crate) fn signed_head(&self, member: MemberId) -> Result<Option<Vec<u8>>, SdkError> {
+        self.own.signed_head(member)
+    }
+
+    /// The proof made at the last activation.
+    pub(crate) fn possession(&self) -> Result<Option<StoredPossession>, SdkError> {
+        self.own.possession()
     }
 
     /// Keeps how a sync went.

@@ -8,6 +8,8 @@ use bhyt_core::feed::{Epoch, Extent, FeedHead, FeedState};
 use bhyt_core::keys::SecretKey;
 use bhyt_core::merkle::Frontier;
 use bhyt_core::record::{Body, Content, PageSeed, Record, RecordKind};
+use bhyt_core::sync::messages::ProofBytes;
+use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{self, Policy, RootSet};
 use bhyt_platform::entropy::SeededEntropy;
 use bhyt_platform::kv::{Batch, Pair, StoreError};
@@ -15,6 +17,14 @@ use bhyt_platform::memory_kv::MemoryKv;
 use bhyt_platform::store_key::StoreKey;
 
 use super::*;
+
+fn admitted() -> Admitted {
+    let proof =
+        ProofBytes { time: UnixSeconds(2), nonce: [1; 4], signature_r: [2; 32], signature_s: [3; 32] };
+    let presentation_key = SecretKey::from_seed(&[7; 32]).public_key().into();
+    let possession = StoredPossession { presentation_key, proof };
+    Admitted { member: MEMBER, trust: bundle(), server: "server:1".into(), possession, now: UnixSeconds(3) }
+}
 
 const MEMBER: MemberId = MemberId([0x99; 16]);
 /// One for all pages, which only tests may.
@@ -145,7 +155,7 @@ fn bundle() -> Verified<TrustBundle> {
 /// Activation and syncs at the given sizes, from wherever the store stands. Ends early when the phone dies.
 fn live(store: &WalletStore, feed: &Feed, sizes: &[u64]) -> Result<(), SdkError> {
     if store.held().members.is_empty() {
-        store.add_member(MEMBER, &bundle(), "server:1", UnixSeconds(3))?;
+        store.add_member(admitted())?;
     }
     for size in sizes {
         let state = store.held().members.get(&MEMBER).unwrap().cached.feed.clone();

@@ -23,7 +23,7 @@ use crate::time::UnixSeconds;
 
 pub use chain::{ChainFault, Chains, Link, current_records};
 pub use epoch::{EpochReason, EpochStatement};
-pub use hand_back::{HandedRecord, hand_back};
+pub use hand_back::{HandedRecord, hand_back, hand_back_one};
 pub use page::{Entry, FeedPage, PageFault};
 pub use state::{FeedFault, FeedState};
 

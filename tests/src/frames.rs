@@ -1,21 +1,22 @@
 //! One frame of each kind, with every field filled: what tests of frames are made of. Synthetic people only.
 
 use bhyt_core::card_record::{CardStanding, ReducedCode};
-use bhyt_core::feed::{Epoch, Extent, FeedPage};
+use bhyt_core::feed::{Epoch, Extent, FeedPage, HandedRecord};
 use bhyt_core::ids::{FacilityCode, MemberId, OperationId};
 use bhyt_core::keys::{KeyId, PublicKey, SecretKey};
+use bhyt_core::merkle::TreeHash;
 use bhyt_core::operation::{Generation, Operation, OperationAnswer, Rejection};
 use bhyt_core::presentation_key::{KeyKind, PresentationKey, PresentationSecret};
 use bhyt_core::receipt::ReceiptSeal;
-use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Seq};
+use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Salt, Seq};
 use bhyt_core::status::StatusVersion;
 use bhyt_core::sync::admin::{
     AdminCommand, AdminReply, AdminRequest, Applied, CardChange, CardRow, CardView, DeviceView, MemberRow,
     MemberView, RowFault, RowField, RowOutcome, RowReason, StatusView, TerminalView,
 };
 use bhyt_core::sync::messages::{
-    Activate, Enrol, FeedReply, Follow, MemberCursor, ProofBytes, Refusal, Reply, Request, SnapshotPiece,
-    SyncTerminal, SyncWallet,
+    Activate, Enrol, FeedReply, Follow, MemberCursor, ProofBytes, Readmit, Refusal, Reply, Request,
+    SnapshotPiece, SyncTerminal, SyncWallet,
 };
 use bhyt_core::sync::personal::{PersonalContent, PersonalReply, SyncPersonal};
 use bhyt_core::time::UnixSeconds;
@@ -50,6 +51,7 @@ pub fn requests() -> Vec<Request> {
     .into_iter()
     .chain(admin)
     .chain([Request::SyncPersonal(sync_personal())])
+    .chain([Request::Readmit(Box::new(readmit())), without_record()])
     .collect()
 }
 
@@ -86,6 +88,23 @@ pub fn personal_replies() -> [PersonalReply; 2] {
     [reply.clone(), PersonalReply { content, answers: Vec::new(), ..reply }]
 }
 
+/// What a phone shows that a restored server has forgotten.
+pub fn readmit() -> Readmit {
+    let body = Body::new(vec![0xa1, 7]).expect("a body");
+    let record = HandedRecord {
+        seq: Seq(3),
+        salt: Salt([6; 16]),
+        record: Record::first(Seq(3), RecordKind::Card, body, TIME),
+        path: vec![TreeHash([7; 32])],
+    };
+    let (credential, head) = (vec![0xd2, 0x84], vec![0xd2]);
+    Readmit { member: MEMBER, credential, possession: possession(), head, record: Some(record) }
+}
+
+fn without_record() -> Request {
+    Request::Readmit(Box::new(Readmit { record: None, ..readmit() }))
+}
+
 /// Every kind of reply; to operators, every answer.
 pub fn replies() -> Vec<Reply> {
     let refusals = [
@@ -118,6 +137,7 @@ pub fn replies() -> Vec<Reply> {
     .chain(refusals.map(Reply::Refused))
     .chain(answers().into_iter().map(Reply::Admin))
     .chain(personal_replies().map(Reply::Personal))
+    .chain([Reply::Forgotten(MEMBER), Reply::Refused(Refusal::Forgotten)])
     .collect()
 }
 
@@ -193,9 +213,12 @@ fn answers() -> Vec<AdminReply> {
 }
 
 fn activate(presentation_key: PresentationKey) -> Request {
-    let possession = ProofBytes { time: TIME, nonce: [1; 4], signature_r: [2; 32], signature_s: [3; 32] };
     let (alias, code) = ("9900000017".to_owned(), "7T-KEN".to_owned());
-    Request::from(Activate { alias, code, presentation_key, possession })
+    Request::from(Activate { alias, code, presentation_key, possession: possession() })
+}
+
+fn possession() -> ProofBytes {
+    ProofBytes { time: TIME, nonce: [1; 4], signature_r: [2; 32], signature_s: [3; 32] }
 }
 
 fn page(first: u64) -> FeedPage {

@@ -121,6 +121,14 @@ pub struct Phone {
 }
 
 impl Phone {
+    /// Takes one member more onto this phone.
+    pub async fn take(&self, town: &Town, server: SocketAddr, operator: &Operator, member: &str) -> MemberId {
+        let code = operator.device_code(member).await;
+        let (server, trust, alias) = (server.to_string(), town.server.trust_bytes(), member.to_owned());
+        let taken = self.wallet.activate(Activation { server, trust, alias, code }).await;
+        taken.expect("activated")
+    }
+
     /// Numbers of the cards it shows, in their order.
     pub fn numbers(&self) -> Vec<String> {
         self.wallet.cards(self.member).iter().map(|card| card.claims.number.as_str().to_owned()).collect()

@@ -14,7 +14,7 @@ use bhyt_server::folder::DataFolder;
 use bhyt_server::host::Parts;
 use bhyt_server::restore::{Restore, RestoreError, restore};
 use bhyt_tests::operator::{Operator, card_row};
-use bhyt_tests::people::{Phone, Town};
+use bhyt_tests::people::{Desk, Phone, Town};
 use bhyt_tests::server::{ServerFolder, block_on};
 use clap::Parser as _;
 
@@ -218,41 +218,121 @@ async fn life_goes_on(operator: &Operator, connected: &Phone, other: &Phone) {
 }
 
 #[test]
-fn a_phone_and_a_terminal_that_a_restored_server_does_not_know_are_told_so_and_come_anew() {
+fn a_phone_that_was_activated_after_the_backup_comes_right_by_itself_and_a_terminal_comes_anew() {
     let town = Town::found();
     let server = town.open();
     let address = server.address();
     let backup = town.path("backup");
-    let (phone, desk, known) = block_on(async {
+    let (mut family, known, desk, list) = block_on(async {
         let operator = town.operator(address).await;
-        operator.register(MEMBER, "Nguyễn Thị Thử").await;
-        operator.issue(card_row(MEMBER, CARD, "2026-01-01", "")).await;
+        for (member, card) in [(MEMBER, CARD), (OTHER, OTHER_CARD)] {
+            operator.register(member, "Nguyễn Thị Thử").await;
+            operator.issue(card_row(member, card, "2026-01-01", "")).await;
+        }
+        let known = town.phone_named("known", address, &operator, OTHER).await;
         operator.back_up(&backup).await;
-        let phone = town.phone(address, &operator, MEMBER).await;
+        // One phone is new altogether, and has a family on it; another takes one member more.
+        let family = vec![town.phone_named("new", address, &operator, MEMBER).await];
+        family[0].take(&town, address, &operator, OTHER).await;
         operator.issue(card_row(MEMBER, "GD4999900000017", "2026-02-01", "")).await;
-        phone.wallet.sync().await.unwrap();
+        family[0].wallet.sync().await.unwrap();
+        known.take(&town, address, &operator, MEMBER).await;
+        known.wallet.sync().await.unwrap();
         let desk = town.desk(address, &operator).await;
-        (phone, desk, town.path("desk").join("status/status"))
+        (family, known, desk, town.path("desk").join("status/status"))
     });
+    family.push(known);
     server.stop();
 
+    town.pass(3_600);
     let restored = town.server.restored(&backup).unwrap();
-    restored.adopt(&known).unwrap();
+    restored.adopt(&list).unwrap();
     let _server = restored.start(address);
     block_on(async {
         let operator = town.operator(address).await;
-        for error in [phone.wallet.sync().await.unwrap_err(), desk.0.sync().await.unwrap_err()] {
-            assert!(matches!(error, SdkError::Refused { why: Refused::Retired }), "{error:?}");
-        }
-        assert_eq!(phone.numbers().len(), 2, "it shows what it has");
-        let code = operator.device_code(MEMBER).await;
-        let (server, trust) = (address.to_string(), town.server.trust_bytes());
-        let again = Activation { server, trust, alias: MEMBER.into(), code };
-        assert_eq!(phone.wallet.activate(again).await.unwrap(), phone.member, "in the same folder");
-        assert_eq!(phone.numbers().len(), 2, "nothing lost");
-        assert_eq!(shown(&operator, "GD4999900000017").await.standing, CardStanding::InForce, "handed back");
+        let error = desk.0.sync().await.unwrap_err();
+        assert!(matches!(error, SdkError::Refused { why: Refused::Retired }), "{error:?}");
         let desk = town.desk_named("desk-2", address, &operator).await;
-        assert_eq!(desk.judge(&phone.live()), "accept fresh proven_by_clock 000");
+        for phone in &family {
+            phone.wallet.sync().await.expect("comes right");
+            assert_eq!(phone.wallet.sync().await.expect("synced").changes, 0, "and nothing more to say");
+            let status = phone.wallet.status();
+            assert!(status.members.len() == 2 && status.members.iter().all(|member| !member.forgotten));
+            for member in phone.wallet.members() {
+                town.pass(1);
+                let live = phone.wallet.live_text(member).unwrap();
+                assert_eq!(desk.judge(&live), "accept fresh proven_by_clock 000");
+            }
+        }
+        assert_eq!(shown(&operator, "GD4999900000017").await.bindings.len(), 2, "handed back, held by both");
+        let AdminReply::Devices(devices) =
+            operator.send(AdminCommand::ListDevices(MEMBER.into())).await.unwrap()
+        else {
+            panic!("devices");
+        };
+        assert_eq!(devices.len(), 2, "both can be retired");
+        retired_it_is_gone(&operator, &desk, &family[0], &devices[0].id).await;
+    });
+}
+
+/// A phone that came back is a phone like any other: retired it wipes, and what was photographed of it proves nobody.
+async fn retired_it_is_gone(operator: &Operator, desk: &Desk, phone: &Phone, id: &str) {
+    let live = phone.live();
+    let events = phone.watch();
+    events.wait(|event| *event == Event::UpToDate);
+    operator.send(AdminCommand::RetireDevice(id.into())).await.expect("retired");
+    events.wait(|event| matches!(event, Event::MemberRemoved { .. }));
+    events.wait(|event| matches!(event, Event::MemberRemoved { .. }));
+    assert!(phone.wallet.members().is_empty());
+    desk.0.sync().await.expect("synced");
+    assert_eq!(desk.judge(&live), "accept fresh device_retired 000");
+}
+
+#[test]
+fn a_member_of_after_the_backup_is_gone_and_the_phone_says_so_and_shows_what_it_has() {
+    let town = Town::found();
+    let server = town.open();
+    let address = server.address();
+    let backup = town.path("backup");
+    let (phone, list) = block_on(async {
+        let operator = town.operator(address).await;
+        operator.back_up(&backup).await;
+        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        operator.issue(card_row(MEMBER, CARD, "2026-01-01", "")).await;
+        let phone = town.phone(address, &operator, MEMBER).await;
+        town.desk(address, &operator).await;
+        (phone, town.path("desk").join("status/status"))
+    });
+    server.stop();
+
+    town.pass(60);
+    let restored = town.server.restored(&backup).unwrap();
+    let server = restored.start(address);
+    block_on(async {
+        let error = phone.wallet.sync().await.unwrap_err();
+        assert!(matches!(error, SdkError::Offline { retry_after: Some(_), .. }), "not yet: {error:?}");
+    });
+    server.stop();
+    restored.adopt(&list).unwrap();
+    let _server = restored.start(address);
+    block_on(async {
+        let operator = town.operator(address).await;
+        for _ in 0..2 {
+            let error = phone.wallet.sync().await.unwrap_err();
+            assert!(matches!(error, SdkError::Refused { why: Refused::Forgotten }), "{error:?}");
+        }
+        assert!(phone.wallet.status().members[0].forgotten);
+        assert_eq!(phone.numbers(), [CARD], "it shows what it has");
+        // Registered again, the member is another one to the server; the phone is activated for that one.
+        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        operator.issue(card_row(MEMBER, CARD, "2026-01-01", "")).await;
+        let (server, trust) = (address.to_string(), town.server.trust_bytes());
+        let code = operator.device_code(MEMBER).await;
+        let again = Activation { server, trust, alias: MEMBER.into(), code };
+        let member = phone.wallet.activate(again).await.unwrap();
+        assert_ne!(member, phone.member);
+        phone.wallet.sync().await.expect("the one that is known syncs");
+        assert!(phone.wallet.cards(member)[0].bindings.len() == 1);
     });
 }
 

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, CardChange, CardRow, CardView};
+use bhyt_sdk::{Refused, SdkError};
 use bhyt_tests::dice::Dice;
 use bhyt_tests::operator::{Operator, card_row};
 use bhyt_tests::people::{Phone, Town};
@@ -15,9 +16,11 @@ use bhyt_tests::server::block_on;
 const MEMBERS: [&str; 2] = ["9900000017", "9900000025"];
 const PREFIXES: [&str; 9] = ["DN499", "GD499", "HT299", "CH499", "XN499", "HN499", "TE199", "CK299", "HC499"];
 
-/// A town with two members and two phones each, and the cards that were ever issued.
+/// A town with two members and two phones each, phones that came after the backup, and the cards that were ever issued.
 struct History {
     town: Town,
+    server: std::net::SocketAddr,
+    after_backup: bool,
     dice: Dice,
     phones: Vec<(usize, Phone)>,
     issued: [usize; 2],
@@ -33,7 +36,7 @@ impl History {
                 phones.push((number, phone));
             }
         }
-        Self { town, dice: Dice::new(seed), phones, issued: [0, 0] }
+        Self { town, server, after_backup: false, dice: Dice::new(seed), phones, issued: [0, 0] }
     }
 
     /// One thing that happens. What the server refuses, does not.
@@ -57,8 +60,17 @@ impl History {
                 let change = *self.dice.pick(&changes);
                 let _ = operator.send(AdminCommand::ChangeCard { number: known, change }).await;
             }
+            (6, _) if self.after_backup && self.phones.len() < 8 => {
+                let name = format!("{}-{}", MEMBERS[member], self.phones.len());
+                let phone = self.town.phone_named(&name, self.server, operator, MEMBERS[member]).await;
+                // One without any credential has nothing to show: it would have to be activated anew.
+                let bound = phone.wallet.cards(phone.member).iter().any(|card| !card.bindings.is_empty());
+                if bound {
+                    self.phones.push((member, phone));
+                }
+            }
             _ => {
-                let at = self.dice.below(4) as usize;
+                let at = self.dice.below(self.phones.len() as u64) as usize;
                 self.phones[at].1.wallet.sync().await.expect("synced");
             }
         }
@@ -78,6 +90,20 @@ impl History {
             }
         }
         cards
+    }
+
+    /// Sets apart the phones that came after the backup and hold no card any more that stands: they have nothing to show to
+    /// a server that has forgotten them.
+    fn without_lost(&mut self, truth: &BTreeMap<String, CardView>) -> Vec<Phone> {
+        let stands = |card: &bhyt_sdk::CardView| {
+            let standing = truth.get(card.claims.number.as_str()).map(|card| card.standing);
+            !card.bindings.is_empty() && standing != Some(CardStanding::Withdrawn)
+        };
+        let new = self.phones.split_off(4);
+        let (known, lost): (Vec<_>, Vec<_>) =
+            new.into_iter().partition(|(_, phone)| phone.wallet.cards(phone.member).iter().any(stands));
+        self.phones.extend(known);
+        lost.into_iter().map(|(_, phone)| phone).collect()
     }
 
     /// Numbers that phones show.
@@ -117,6 +143,7 @@ fn live_through(seed: u64) {
         }
         operator.back_up(&backup).await;
         let kept: BTreeSet<String> = history.cards(&operator).await.into_keys().collect();
+        history.after_backup = true;
         for _ in 0..history.dice.below(40) {
             history.step(&operator).await;
         }
@@ -124,6 +151,7 @@ fn live_through(seed: u64) {
         let truth = history.cards(&operator).await;
         (history, desk, kept, truth)
     });
+    let lost = history.without_lost(&truth);
     let (seen, list) = (history.shown(), desk.0.status().status_version.expect("a list"));
     server.stop();
 
@@ -133,15 +161,24 @@ fn live_through(seed: u64) {
     let _server = restored.start(address);
     block_on(async {
         let operator = history.town.operator(address).await;
-        let mut order: Vec<usize> = (0..8).map(|at| at % 4).collect();
+        let count = history.phones.len();
+        let mut order: Vec<usize> = (0..2 * count).map(|at| at % count).collect();
         for at in (1..order.len()).rev() {
             order.swap(at, history.dice.below(at as u64 + 1) as usize);
         }
-        for at in order.into_iter().chain(0..4) {
+        for at in order.into_iter().chain(0..count) {
             history.phones[at].1.wallet.sync().await.expect("comes right");
         }
-        for pair in history.phones.chunks(2) {
-            assert_eq!(cards_of(&pair[0].1), cards_of(&pair[1].1), "both phones of a member show the same");
+        for member in 0..MEMBERS.len() {
+            let mut phones = history.phones.iter().filter(|(of, _)| *of == member);
+            let first = cards_of(&phones.next().expect("a phone").1);
+            phones.for_each(|(_, phone)| {
+                assert_eq!(cards_of(phone), first, "all phones of a member show the same")
+            });
+        }
+        for phone in &lost {
+            let error = phone.wallet.sync().await.expect_err("nothing to show");
+            assert!(matches!(error, SdkError::Refused { why: Refused::Forgotten }), "{error:?}");
         }
         for (_, phone) in &history.phones {
             assert_eq!(phone.wallet.sync().await.expect("synced").changes, 0, "nothing more to say");

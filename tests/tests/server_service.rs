@@ -25,6 +25,8 @@ mod operators;
 mod over_quic;
 #[path = "server_service/phones.rs"]
 mod phones;
+#[path = "server_service/readmitted.rs"]
+mod readmitted;
 #[path = "server_service/role_matrix.rs"]
 mod role_matrix;
 #[path = "server_service/shared_store.rs"]

@@ -46,6 +46,7 @@ pub(crate) fn status(status: &WalletStatus) -> Value {
             "cards": member.cards,
             "updated_at": member.updated_at.map(seconds),
             "forked_at": member.forked_at.map(seconds),
+            "forgotten": member.forgotten,
         })).collect::<Vec<_>>(),
         "last_success": status.last_success.map(seconds),
         "data_age_s": status.data_age_seconds,

@@ -52,6 +52,13 @@ pub(crate) fn status(status: &WalletStatus) -> String {
             };
             rows.push((words("Cảnh báo", "Warning"), line));
         }
+        if member.forgotten {
+            let line = words(
+                "máy chủ đã khôi phục và không còn biết điện thoại này; cần mã kích hoạt mới",
+                "the restored server does not know this phone any more; a new code is needed",
+            );
+            rows.push((words("Cảnh báo", "Warning"), line));
+        }
     }
     if let Some(ahead) = status.server_ahead_seconds.filter(|ahead| ahead.abs() > SKEW_SECONDS) {
         let line = Words {
@@ -123,8 +130,8 @@ fn problem_words(problem: Problem) -> Words {
     match problem {
         Problem::Offline => words("Không kết nối được máy chủ.", "The server cannot be reached."),
         Problem::Retired => words(
-            "Điện thoại này đã bị ngừng; cần kích hoạt lại.",
-            "This phone was retired; activate it again.",
+            "Điện thoại này đã bị ngừng hoặc máy chủ không còn biết; cần kích hoạt lại.",
+            "This phone was retired, or is not known any more; activate it again.",
         ),
         Problem::Refused => words("Máy chủ từ chối.", "The server refused."),
         Problem::NotActivated => words("Chưa kích hoạt.", "Not activated."),

@@ -44,9 +44,18 @@ impl HandedRecord {
 
 /// The records from `from` on, of all pages of a feed, each with its proof; erased ones are left out.
 pub fn hand_back(pages: &[FeedPage], from: Seq) -> Vec<HandedRecord> {
+    hand_back_where(pages, |seq| seq >= from)
+}
+
+/// The record at `at`, with its proof; `None` when there is none, or it was erased.
+pub fn hand_back_one(pages: &[FeedPage], at: Seq) -> Option<HandedRecord> {
+    hand_back_where(pages, |seq| seq == at).pop()
+}
+
+fn hand_back_where(pages: &[FeedPage], wanted: impl Fn(Seq) -> bool) -> Vec<HandedRecord> {
     let entries = || pages.iter().flat_map(FeedPage::entries);
     let leaves: Vec<TreeHash> = entries().map(|(seq, entry)| entry.leaf_hash(seq)).collect();
-    let wanted = entries().filter(|(seq, _)| *seq >= from);
+    let wanted = entries().filter(|(seq, _)| wanted(*seq));
     let handed = wanted.filter_map(|(seq, entry)| match entry {
         Entry::Record { salt, record } => {
             let path = inclusion_path(&leaves, usize::try_from(seq.0).ok()?)?;

@@ -16,7 +16,7 @@ use crate::time::UnixSeconds;
 pub struct AuditLine {
     /// When.
     pub time: UnixSeconds,
-    /// The operator's key; `None` for what was done on the server's own machine.
+    /// The operator's key; `None` for what was done on the server's own machine, or came from a phone.
     pub operator: Option<KeyId>,
     /// What was asked for.
     pub action: AuditAction,
@@ -81,6 +81,8 @@ pub enum AuditAction {
     ShowAudit,
     /// A message that no operator may send: one of a phone or a terminal.
     ForeignMessage,
+    /// A phone that a restored server had forgotten is known again. No operator asked for it.
+    ReadmitDevice,
 }
 
 impl AuditAction {
@@ -111,6 +113,7 @@ impl AuditAction {
             Self::RetireOperator => "retire_operator",
             Self::ShowAudit => "show_audit",
             Self::ForeignMessage => "foreign_message",
+            Self::ReadmitDevice => "readmit_device",
         }
     }
 }

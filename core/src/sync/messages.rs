@@ -51,6 +51,8 @@ pub enum Request {
     HandBack(HandBack),
     /// A device hands in operations on a personal document, and asks for what it lacks of it.
     SyncPersonal(SyncPersonal),
+    /// A device that a restored server has forgotten shows that it held a member's card. Any transport key may ask.
+    Readmit(Box<Readmit>),
 }
 
 impl Schema for Request {
@@ -136,6 +138,22 @@ pub struct HandBack {
     pub head: Vec<u8>,
     /// The record with its proof.
     pub record: HandedRecord,
+}
+
+/// What a device shows that a restored server does not know: the card that it held, that its two keys belong together, and
+/// that the member's feed was given to it. One request a credential; twice is the same as once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Readmit {
+    /// Whose.
+    pub member: MemberId,
+    /// A card of the member, bound to the device's presentation key; at most [`crate::limits::CARD_BYTES_MAX`].
+    pub credential: Vec<u8>,
+    /// The presentation key's proof over the device's transport key, as in [`Activate`]; however old.
+    pub possession: ProofBytes,
+    /// The signed head of the member's feed that the device holds, or the statement of its epoch.
+    pub head: Vec<u8>,
+    /// The first record of that card, proven under the head: a card issued after the backup is entered by it.
+    pub record: Option<HandedRecord>,
 }
 
 /// A terminal's first request.
@@ -247,6 +265,8 @@ pub enum Reply {
     },
     /// The answer to [`Request::SyncPersonal`]; as news, what somebody else has changed.
     Personal(PersonalReply),
+    /// A restored server does not know that this device holds this member: it is to be readmitted. Nothing is wiped.
+    Forgotten(MemberId),
 }
 
 impl Schema for Reply {
@@ -317,4 +337,7 @@ pub enum Refusal {
     /// It would leave the server without an administrator.
     #[error("the last administrator stays one")]
     LastAdministrator,
+    /// The server was restored from a backup and does not know this device: it is to be readmitted.
+    #[error("restored from a backup: this device is not known")]
+    Forgotten,
 }

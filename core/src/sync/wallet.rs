@@ -70,7 +70,8 @@ impl WalletSession {
             Reply::Refused(refusal) => {
                 self.staged.clear();
                 self.outcome = Some(Err(refusal));
-                Ok(Vec::new())
+                let all = self.members.keys().filter(|_| refusal == Refusal::Forgotten);
+                Ok(all.copied().map(Effect::Forgotten).collect())
             }
             Reply::Trust(bytes) => Ok(self.take_trust(&bytes)?.into_iter().collect()),
             Reply::Feed(feed) => self.take_pages(feed),
@@ -80,6 +81,10 @@ impl WalletSession {
                 self.staged.remove(&member);
                 Ok(self.members.remove(&member).map(|_| Effect::Wipe(member)).into_iter().collect())
             }
+            Reply::Forgotten(member) if self.members.contains_key(&member) => {
+                Ok(vec![Effect::Forgotten(member)])
+            }
+            Reply::Forgotten(_) => Err(SyncFault::UnknownMember),
             _ => Err(SyncFault::Unexpected),
         }
     }
@@ -250,6 +255,9 @@ pub enum Effect {
         /// The statement.
         statement: Box<Verified<EpochStatement>>,
     },
+    /// A restored server does not know that this device holds this member: the device asks to be readmitted, one request a
+    /// credential. Everything stays as it is.
+    Forgotten(MemberId),
 }
 
 /// New records of a member, verified against the head.

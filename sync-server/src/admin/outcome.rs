@@ -50,6 +50,7 @@ pub(super) fn refusal_name(refusal: Refusal) -> &'static str {
         Refusal::OperationReused => "operation_reused",
         Refusal::AwaitsStatus => "awaits_status",
         Refusal::LastAdministrator => "last_administrator",
+        Refusal::Forgotten => "forgotten",
     }
 }
 

@@ -86,7 +86,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Enters the device into the member's list, if the member may have one more.
-    async fn list_device(&self, member: &mut OpenMember, id: KeyId) -> Result<(), Stop> {
+    pub(crate) async fn list_device(&self, member: &mut OpenMember, id: KeyId) -> Result<(), Stop> {
         if member.details.devices.contains(&id) {
             return Ok(());
         }
@@ -132,7 +132,7 @@ fn again(
 }
 
 /// The device with one member more.
-fn hold(
+pub(crate) fn hold(
     device: Option<Found<DeviceV2>>,
     transport_key: PublicKey,
     presentation_key: PresentationKey,

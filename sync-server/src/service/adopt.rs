@@ -15,11 +15,12 @@ use bhyt_core::status::index_order::indexes_below;
 use bhyt_core::status::reason::{SetMeaning, SetNumber};
 use bhyt_core::time::Day;
 
-use super::docs::{Found, OpenCard, OpenMember, card_of_key, write};
+use super::docs::{Found, OpenCard, OpenMember, card_of_key, holder_key, write};
 use super::fault::ServiceFault;
 use super::publisher::current_key;
 use super::restored::{AdoptedListV1, RestoredV1, restored_key};
 use super::status_changes::{RETIRED_BINDINGS, set_of};
+use super::values::DeviceV2;
 use super::{Draft, Service};
 use crate::store::{COMMIT_KEYS_MAX, Commit, DocKind, Expected, Outcome, Store};
 use crate::stored::CurrentStatusV1;
@@ -51,6 +52,7 @@ impl<S: Store> Service<S> {
             let unknown = self.unknown_entries(list)?;
             let owners = self.owners(&unknown).await?;
             adopted.unknown_entries = unknown.values().map(|sets| sets.len() as u64).sum();
+            self.end_retired_holds(&unknown, &owners).await?;
             let mut draft = Draft::default();
             for (index, sets) in unknown {
                 if draft.commit.docs.len() + draft.status.keys() + KEYS_OF_CARD > COMMIT_KEYS_MAX {
@@ -113,6 +115,36 @@ impl<S: Store> Service<S> {
         }
         if let Some((member, card)) = card {
             draft.commit.docs.push(card.write(&member.key, &*self.entropy)?);
+        }
+        Ok(())
+    }
+
+    /// Takes members from devices whose bindings were retired after the backup, or else they would be given others at the
+    /// next sync. Who was not retired, but has a new key, shows that one. Comes before the entries, so that a second try
+    /// finds them unknown still.
+    async fn end_retired_holds(
+        &self,
+        unknown: &BTreeMap<u32, Vec<(u8, u64)>>,
+        owners: &BTreeMap<u32, MemberId>,
+    ) -> Result<(), ServiceFault> {
+        for (index, owner) in owners {
+            let retired =
+                unknown.get(index).into_iter().flatten().filter(|(set, _)| *set == RETIRED_BINDINGS);
+            let retired: Vec<u64> = retired.map(|(_, value)| value % 16).collect();
+            if retired.is_empty() {
+                continue;
+            }
+            let (_, card) = self.card_of(*owner, StatusIndex(*index)).await?;
+            let bindings = card.details.bindings.iter();
+            for binding in bindings.filter(|binding| retired.contains(&binding.number.value().into())) {
+                let key = holder_key(DocKind::Device, binding.device);
+                let device: Option<Found<DeviceV2>> = self.doc("device", &key).await?;
+                let Some(Found { mut value, revision }) = device else { continue };
+                value.members.retain(|held| held.member != *owner || held.presentation_key != binding.key);
+                let docs = vec![write("device", key, Expected::Revision(revision), &value)?];
+                let commit = Commit { docs, ..Commit::default() };
+                self.commit_adopted(Draft { commit, ..Draft::default() }).await?;
+            }
         }
         Ok(())
     }

@@ -130,6 +130,7 @@ impl<S: Store> Service<S> {
             self.denials.check(seat.peer(), self.clock.now())?;
         }
         let Ok(permit) = authorise(principal, request) else {
+            self.check_forgotten(principal, request)?;
             return Err(self.deny(seat.peer(), principal, request).await);
         };
         if !matches!(permit, Permit::Command(..)) {
@@ -146,6 +147,7 @@ impl<S: Store> Service<S> {
             }
             Permit::Wallet(id, device, sync) => self.sync_wallet(seat, id, device, sync, sink).await,
             Permit::HandBack(device, handed) => self.take_back(device, handed).await,
+            Permit::Readmit(shown) => self.readmit(seat.peer(), shown, sink).await,
             Permit::Terminal(_, _, sync) => self.sync_terminal(seat, sync, sink).await,
             Permit::Command(id, request) => self.command(id, request, sink).await,
         }

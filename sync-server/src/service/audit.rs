@@ -124,7 +124,8 @@ impl<S: Store> Service<S> {
         self.lines_write(&AuditV3 { first, others: others.to_vec() })
     }
 
-    fn line_write(&self, line: &AuditLine) -> Result<DocWrite, ServiceFault> {
+    /// The write of a line, for the commit of what it tells.
+    pub(crate) fn line_write(&self, line: &AuditLine) -> Result<DocWrite, ServiceFault> {
         self.lines_write(&AuditV3 { first: *line, others: Vec::new() })
     }
 

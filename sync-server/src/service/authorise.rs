@@ -2,7 +2,9 @@
 
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest};
-use bhyt_core::sync::messages::{Activate, Enrol, HandBack, Refusal, Request, SyncTerminal, SyncWallet};
+use bhyt_core::sync::messages::{
+    Activate, Enrol, HandBack, Readmit, Refusal, Request, SyncTerminal, SyncWallet,
+};
 use bhyt_core::sync::operators::OperatorRole;
 
 use super::principal::Principal;
@@ -22,6 +24,8 @@ pub enum Permit<'a> {
     Terminal(KeyId, &'a TerminalV1, &'a SyncTerminal),
     /// A phone may hand back what it has of a member that it holds.
     HandBack(&'a DeviceV2, &'a HandBack),
+    /// A phone may show that it held a card; whether anything was forgotten, the service knows.
+    Readmit(&'a Readmit),
     /// An operator may command this.
     Command(KeyId, &'a AdminRequest),
 }
@@ -42,6 +46,7 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
         (Principal::Stranger | Principal::Terminal(..), Request::Enrol(enrol)) => Ok(Permit::Enrol(enrol)),
         (Principal::Device(id, device), Request::SyncWallet(sync)) => Ok(Permit::Wallet(*id, device, sync)),
         (Principal::Device(_, device), Request::HandBack(handed)) => Ok(Permit::HandBack(device, handed)),
+        (Principal::Stranger | Principal::Device(..), Request::Readmit(shown)) => Ok(Permit::Readmit(shown)),
         (Principal::Terminal(id, terminal), Request::SyncTerminal(sync)) => {
             Ok(Permit::Terminal(*id, terminal, sync))
         }
@@ -64,7 +69,8 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
             | Request::Admin(_)
             | Request::ActivateP256(_)
             | Request::HandBack(_)
-            | Request::SyncPersonal(_),
+            | Request::SyncPersonal(_)
+            | Request::Readmit(_),
         ) => Err(Refusal::NotAuthorised),
     }
 }

@@ -15,6 +15,7 @@ use bhyt_core::trust::KeyUse;
 use super::cards::lost_races;
 use super::docs::{OpenCard, OpenMember};
 use super::fault::{ServiceFault, Stop};
+use super::readmit::longest_binding;
 use super::status_changes::{RETIRED_BINDINGS, StatusDraft, binding_value};
 use super::values::{BindingV2, CardDetailsV2};
 use super::{ATTEMPTS_MAX, Draft, Service};
@@ -110,8 +111,8 @@ impl<S: Store> Service<S> {
             Some(held) if held.key == holder.key && self.lasts(held, now) => return Ok(Bound::Unchanged),
             Some(held) if held.key == holder.key => (Some(held.number), None),
             // The device has a new key: the old one's hold ends now.
-            Some(held) => (free_number(details, today), Some(held.number)),
-            None => (free_number(details, today), None),
+            Some(held) => (self.free_number(details, today), Some(held.number)),
+            None => (self.free_number(details, today), None),
         };
         let Some(number) = number else { return Ok(Bound::NoFreeNumber) };
         let end = today.plus_days(BINDING_DAYS);
@@ -119,7 +120,7 @@ impl<S: Store> Service<S> {
         claims.binding = Some(Binding { key: holder.key, number, end });
         let signed = self.sign(KeyUse::Card, now, |key| Unsigned::new(claims, key))?;
         if let Some(replaced) = replaced {
-            retire(card, replaced, today, status)?;
+            self.retire(card, replaced, today, status)?;
         }
         let bindings = &mut card.details.bindings;
         bindings.retain(|binding| binding.end >= today && binding.number != number);
@@ -132,6 +133,33 @@ impl<S: Store> Service<S> {
             signed_by: signed.key_id(),
         });
         Ok(Bound::Signed)
+    }
+
+    /// Ends a binding before its time: it enters the retired set until its end, or the card's. A restored server does not
+    /// know of renewals after the backup, so it takes a binding of before for one that lasts as long as any.
+    pub(crate) fn retire(
+        &self,
+        card: &mut OpenCard,
+        number: BindingNumber,
+        today: Day,
+        status: &mut StatusDraft,
+    ) -> Result<(), ServiceFault> {
+        let least = self.restored.map(|restored| longest_binding(&restored));
+        let bindings = card.details.bindings.iter_mut();
+        for (binding, least) in bindings.filter(|it| it.number == number).zip(least) {
+            binding.end = binding.end.max(least);
+        }
+        retire(card, number, today, status)
+    }
+
+    /// A number that no binding has and that has left the retired set for certain: the lowest. Bindings that a restored
+    /// server has forgotten have low numbers, so as long as they last it gives out the highest.
+    fn free_number(&self, details: &CardDetailsV2, today: Day) -> Option<BindingNumber> {
+        let mut free = free_numbers(details, today);
+        match self.may_have_forgotten() {
+            true => free.next_back(),
+            false => free.next(),
+        }
     }
 
     /// Whether a binding needs no renewal: phones take it, its end is far, and so is that of the key that signed it, unless
@@ -175,8 +203,7 @@ impl<S: Store> Service<S> {
     }
 }
 
-/// Ends a binding before its time: it enters the retired set until its end, or the card's.
-pub(crate) fn retire(
+fn retire(
     card: &mut OpenCard,
     number: BindingNumber,
     today: Day,
@@ -202,18 +229,17 @@ fn held_by(details: &CardDetailsV2, device: KeyId, today: Day) -> Option<&Bindin
     bindings.find(|binding| binding.device == device && binding.end >= today)
 }
 
-/// The lowest number that no binding has and that has left the retired set for certain.
-fn free_number(details: &CardDetailsV2, today: Day) -> Option<BindingNumber> {
-    let used = |number: BindingNumber| {
-        let bound = details.bindings.iter().any(|binding| binding.number == number && binding.end >= today);
+fn free_numbers(details: &CardDetailsV2, today: Day) -> impl DoubleEndedIterator<Item = BindingNumber> {
+    let used = move |number: &BindingNumber| {
+        let bound = details.bindings.iter().any(|binding| binding.number == *number && binding.end >= today);
         let retired = details
             .retired
             .iter()
-            .any(|(retired, until)| *retired == number && *until >= today.plus_days(-RETIRED_MARGIN_DAYS));
+            .any(|(retired, until)| retired == number && *until >= today.plus_days(-RETIRED_MARGIN_DAYS));
         bound || retired
     };
     let numbers = (0..BINDINGS_MAX as u64).filter_map(BindingNumber::new);
-    numbers.into_iter().find(|number| !used(*number))
+    numbers.filter(move |number| !used(number))
 }
 
 /// Days a number stays taken after it was to leave the retired set, so that no list in circulation still has it.

@@ -65,7 +65,8 @@ impl<S: Store> Service<S> {
             | Request::SyncWallet(_)
             | Request::SyncTerminal(_)
             | Request::HandBack(_)
-            | Request::SyncPersonal(_) => {
+            | Request::SyncPersonal(_)
+            | Request::Readmit(_) => {
                 (OperationId([0; 16]), AuditAction::ForeignMessage, AuditSubject::Nothing)
             }
         };

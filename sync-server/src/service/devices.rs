@@ -6,7 +6,6 @@ use bhyt_core::sync::admin::{Applied, DeviceView};
 use bhyt_core::sync::audit::{AuditAction, AuditSubject};
 use bhyt_core::sync::messages::Refusal;
 
-use super::bindings::retire;
 use super::cards::lost_races;
 use super::docs::{Found, holder_key, write};
 use super::fault::{ServiceFault, Stop};
@@ -97,7 +96,7 @@ impl<S: Store> Service<S> {
                     return Ok(false);
                 }
                 for number in numbers {
-                    retire(&mut card, number, today, &mut draft.status)?;
+                    self.retire(&mut card, number, today, &mut draft.status)?;
                 }
                 draft.commit.docs.push(card.write(&member.key, &*self.entropy)?);
             }

@@ -31,6 +31,11 @@ impl<S: Store> Service<S> {
         if !device.members.iter().any(|held| held.member == handed.member) {
             return Err(Refusal::NotFound.into());
         }
+        self.take_back_of(handed).await
+    }
+
+    /// Takes one record back, from whoever has shown to hold its member.
+    pub(crate) async fn take_back_of(&self, handed: &HandBack) -> Result<(), Stop> {
         // Of a head key that is no more nothing can be told: the record is not taken, and the phone goes on without.
         let Some(head) = self.own_head(&handed.head)? else { return Ok(()) };
         if head.claims().member != handed.member || handed.record.verify(&head).is_err() {
@@ -48,6 +53,11 @@ impl<S: Store> Service<S> {
             }
         }
         Err(lost_races().into())
+    }
+
+    /// The place of the card that a record speaks of, if it is one that we signed.
+    pub(crate) fn handed_index(&self, handed: &HandBack) -> Option<StatusIndex> {
+        Some(self.handed_card(&handed.record.record)?.claims.status_index)
     }
 
     /// A head that a head key of the bundle has signed in its time; `None` when the bundle has no such key.

@@ -36,6 +36,7 @@ pub(crate) mod operators;
 mod parts;
 mod principal;
 mod publisher;
+mod readmit;
 mod restored;
 mod rows;
 mod slots;

@@ -45,6 +45,7 @@ impl<S: Store> Service<S> {
         let mut cursors = Vec::with_capacity(sync.members.len());
         for cursor in &sync.members {
             match holding(device, cursor.member) {
+                None if self.may_have_forgotten() => sink.send(Reply::Forgotten(cursor.member)).await?,
                 None => sink.send(Reply::Retired(cursor.member)).await?,
                 Some(held) => cursors.push(self.sync_member(id, held, cursor, sink).await?),
             }

@@ -32,6 +32,13 @@ impl MemoryStore {
     }
 }
 
+impl Clone for MemoryStore {
+    /// What is here now, in a store of its own.
+    fn clone(&self) -> Self {
+        Self { state: Mutex::new(self.state().clone()), changes_kept: self.changes_kept }
+    }
+}
+
 impl Default for MemoryStore {
     fn default() -> Self {
         Self::new(CHANGES_KEPT)
@@ -119,7 +126,7 @@ impl CopySource for Once {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 struct State {
     heads: BTreeMap<MemberId, StoredHead>,
     pages: BTreeMap<(MemberId, u32), Vec<u8>>,

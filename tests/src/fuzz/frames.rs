@@ -61,7 +61,10 @@ fn check_authorisation(request: &Request) {
     let operator = Principal::Operator(transport_key.key_id(), operator);
     assert!(authorise(&operator, request).is_err(), "no role, no command");
     assert!(authorise(&Principal::Retired, request).is_err(), "a retired key asks nothing");
-    let opening = matches!(request, Request::Activate(_) | Request::ActivateP256(_) | Request::Enrol(_));
+    let opening = matches!(
+        request,
+        Request::Activate(_) | Request::ActivateP256(_) | Request::Enrol(_) | Request::Readmit(_)
+    );
     assert_eq!(authorise(&Principal::Stranger, request).is_ok(), opening, "a stranger begins, or nothing");
 }
 
@@ -132,6 +135,7 @@ pub(crate) fn requests() -> Vec<Request> {
             follow: Follow::Once,
         }),
         Request::SyncPersonal(crate::frames::sync_personal()),
+        Request::Readmit(Box::new(crate::frames::readmit())),
     ]);
     requests
 }
@@ -154,6 +158,8 @@ fn replies() -> Vec<Reply> {
         Reply::Retired(MEMBER),
         Reply::StatusDelta(bytes.clone()),
         Reply::StatusSnapshot(SnapshotPiece { version: VERSION, offset: 3, total: 12, bytes }),
+        Reply::Forgotten(MEMBER),
+        Reply::Refused(Refusal::Forgotten),
     ];
     replies.extend(crate::frames::personal_replies().map(Reply::Personal));
     replies.extend(admin_replies().into_iter().map(Reply::Admin));

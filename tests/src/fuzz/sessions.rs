@@ -190,6 +190,7 @@ impl Wallet {
                 let held = before.members().get(&member).expect("a member held").feed.next_seq();
                 assert!(held.0 > statement.claims().kept.size, "only what is more than was kept");
             }
+            Effect::Forgotten(member) => assert!(before.members().contains_key(&member)),
         }
     }
 

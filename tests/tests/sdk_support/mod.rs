@@ -282,7 +282,7 @@ impl State {
             },
             Request::SyncWallet(sync) => self.answer_wallet(&sync),
             Request::SyncTerminal(sync) => self.answer_terminal(&sync),
-            Request::Admin(_) | Request::HandBack(_) | Request::SyncPersonal(_) => {
+            Request::Admin(_) | Request::HandBack(_) | Request::SyncPersonal(_) | Request::Readmit(_) => {
                 vec![Reply::Refused(Refusal::NotAuthorised)]
             }
         }

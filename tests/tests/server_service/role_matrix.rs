@@ -17,6 +17,7 @@ use bhyt_core::sync::personal::SyncPersonal;
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::KeyUse;
 use bhyt_server::service::{Next, Seat};
+use bhyt_tests::frames::readmit;
 
 use crate::world::{
     World, activate, activate_p256, enrol, enter_operator, member_row, number, peer, public, social,
@@ -134,6 +135,8 @@ table! { requests: Request {
     Request::SyncTerminal(_) => Request::SyncTerminal(terminal(Follow::Once)),    [Terminal];
     Request::HandBack(_)     => hand_back(),                                      [Phone];
     Request::SyncPersonal(_) => sync_personal(),                                  [];
+    // On a server that has forgotten nobody it changes nothing; see `readmitted`.
+    Request::Readmit(_)      => Request::Readmit(Box::new(readmit())),            [Stranger Phone];
     // Each command has a line below; this is the one that every role has.
     Request::Admin(_)        => admin(AdminCommand::ShowStatus),                  [Registrar Enroller Auditor Administrator];
 } }
@@ -234,6 +237,7 @@ async fn news(world: &World, seat: &Seat) -> (Vec<&'static str>, Next) {
         Reply::StatusDelta(_) | Reply::StatusSnapshot(_) => Some("status"),
         Reply::Retired(_) => Some("retired"),
         Reply::Personal(_) => Some("personal"),
+        Reply::Forgotten(_) => Some("forgotten"),
         Reply::Activated(_) | Reply::Enrolled(_) | Reply::Admin(_) | Reply::Refused(_) => Some("an answer"),
     };
     (replies.iter().filter_map(kind).collect(), next)

@@ -12,6 +12,13 @@ use bhyt_server::store::{
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedStore(Arc<MemoryStore>);
 
+impl SharedStore {
+    /// As a backup: what is here now, and nothing that comes after.
+    pub(crate) fn deep_copy(&self) -> Self {
+        Self(Arc::new(self.0.as_ref().clone()))
+    }
+}
+
 impl Store for SharedStore {
     async fn head(&self, member: MemberId) -> Result<Option<StoredHead>, StoreFault> {
         self.0.head(member).await

@@ -13,6 +13,7 @@ use bhyt_core::marks::Marks;
 use bhyt_core::presentation::UnsignedProof;
 use bhyt_core::presentation_key::{KeyKind, PresentationKey, PresentationSecret};
 use bhyt_core::seal::SealKey;
+use bhyt_core::status::build::StatusSets;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, AdminRequest, CardRow, MemberRow};
 use bhyt_core::sync::messages::{Activate, Enrol, Follow, ProofBytes, Refusal, Reply, Request};
 use bhyt_core::sync::operators::OperatorRole;
@@ -213,6 +214,19 @@ impl World {
         let replies = self.ask(seed, enrol(seed, &token)).await;
         assert!(matches!(replies[..], [Reply::Enrolled(_), Reply::Done]), "{replies:?}");
         TerminalSession::new(self.authority.first(), None, Marks::default(), None)
+    }
+
+    /// The sets of the newest list, as a terminal of this seed gets them.
+    pub(crate) async fn terminal_sets(&self, seed: u8) -> StatusSets {
+        self.service.publish_due().await.unwrap();
+        let mut session = self.terminal(seed).await;
+        self.sync_terminal(seed, &mut session).await;
+        StatusSets::from_list(session.status().unwrap().list())
+    }
+
+    /// Whoever has failed too often need not wait any more.
+    pub(crate) async fn forget_attempts(&mut self) {
+        self.restart().await;
     }
 
     /// One sync of a terminal; returns the replies it took.
