@@ -138,7 +138,7 @@ pub const OPERATION_BYTES_MAX: usize = 8 * 1024;
 pub const OPERATIONS_MAX: usize = 32;
 /// Bytes of the changes in one request: what a phone had to say offline goes in several.
 pub const OPERATIONS_BYTES_MAX: usize = 24 * 1024;
-/// Newest changes that a phone names: as many as sides may have edited at once.
+/// Newest changes of a personal document that nobody has joined yet: as many as sides may have edited at once.
 pub const PERSONAL_HEADS_MAX: usize = 16;
 /// Bytes of a receipt; every number in it at its largest takes 178.
 pub const RECEIPT_BYTES_MAX: usize = 192;

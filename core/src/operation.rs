@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::ids::OperationId;
+use crate::personal::guard::Refusal;
 use crate::receipt::ReceiptSeal;
 
 /// One operation. Member and generation stand beside it in [`crate::sync::personal::SyncPersonal`].
@@ -131,6 +132,26 @@ impl Rejection {
             Self::Full => "full",
             Self::Quota => "quota",
             Self::Other(_) => "other",
+        }
+    }
+}
+
+impl From<Refusal> for Rejection {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::TooLong { .. } => Self::TooLarge,
+            Refusal::Chunk(_) | Refusal::Merge | Refusal::Twice => Self::Malformed,
+            Refusal::Follow(_) => Self::OutOfOrder,
+            Refusal::Actor => Self::Author,
+            // A new generation makes room.
+            Refusal::HistoryFull => Self::Generation,
+            Refusal::Field
+            | Refusal::Writer
+            | Refusal::Value
+            | Refusal::Replaces
+            | Refusal::Final
+            | Refusal::NotHandedIn => Self::NotPermitted,
+            Refusal::DocumentFull => Self::Full,
         }
     }
 }

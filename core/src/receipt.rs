@@ -11,7 +11,8 @@ use crate::cose::{Object, Payload, Signed, Unsigned, Verified};
 use crate::ids::{MemberId, OperationId};
 use crate::keys::{KeyId, Signature};
 use crate::limits::RECEIPT_BYTES_MAX;
-use crate::operation::{Generation, OperationHash};
+use crate::operation::Generation;
+use crate::operation::OperationHash;
 use crate::time::UnixSeconds;
 use crate::trust::{KeyUse, TrustBundle};
 

@@ -6,6 +6,7 @@ use bhyt_core::ids::{FacilityCode, MemberId, OperationId};
 use bhyt_core::keys::{KeyId, PublicKey, SecretKey};
 use bhyt_core::merkle::TreeHash;
 use bhyt_core::operation::{Generation, Operation, OperationAnswer, Rejection};
+use bhyt_core::personal::ids::ChangeHash;
 use bhyt_core::presentation_key::{KeyKind, PresentationKey, PresentationSecret};
 use bhyt_core::receipt::ReceiptSeal;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Salt, Seq};
@@ -18,7 +19,7 @@ use bhyt_core::sync::messages::{
     Activate, Enrol, FeedReply, Follow, MemberCursor, ProofBytes, Readmit, Refusal, Reply, Request,
     SnapshotPiece, SyncTerminal, SyncWallet,
 };
-use bhyt_core::sync::personal::{PersonalContent, PersonalReply, SyncPersonal};
+use bhyt_core::sync::personal::{PersonalContent, PersonalCursor, PersonalReply, SyncPersonal};
 use bhyt_core::time::UnixSeconds;
 
 const MEMBER: MemberId = MemberId([1; 16]);
@@ -60,8 +61,8 @@ pub fn sync_personal() -> SyncPersonal {
     let operation = |id| Operation { id: OperationId([id; 16]), change: vec![id; 90] };
     SyncPersonal {
         member: MEMBER,
-        generation: Generation(1),
-        heads: vec![[5; 32]],
+        cursor: PersonalCursor { generation: Generation(1), heads: vec![ChangeHash([5; 32])] },
+        install: [4; 8],
         operations: vec![operation(6), operation(7)],
     }
 }
@@ -79,10 +80,9 @@ pub fn personal_replies() -> [PersonalReply; 2] {
     let answers = [OperationAnswer::Accepted(seal), OperationAnswer::Duplicate(seal)];
     let reply = PersonalReply {
         member: MEMBER,
-        generation: Generation(1),
         answers: answers.into_iter().chain(rejected).collect(),
         content: PersonalContent::Changes(vec![vec![11; 90]]),
-        heads: vec![[5; 32]],
+        cursor: PersonalCursor { generation: Generation(1), heads: vec![ChangeHash([5; 32])] },
     };
     let content = PersonalContent::Document(vec![12; 200]);
     [reply.clone(), PersonalReply { content, answers: Vec::new(), ..reply }]

@@ -23,6 +23,8 @@ mod operator_table;
 mod operators;
 #[path = "server_service/over_quic.rs"]
 mod over_quic;
+#[path = "server_service/personal.rs"]
+mod personal;
 #[path = "server_service/phones.rs"]
 mod phones;
 #[path = "server_service/readmitted.rs"]

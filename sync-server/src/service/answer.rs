@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use bhyt_core::keys::PublicKey;
-use bhyt_core::limits::FRAME_BYTES_MAX;
+use bhyt_core::limits::{FRAME_BYTES_MAX, OPERATIONS_BYTES_MAX, OPERATIONS_MAX};
 use bhyt_core::sync::messages::{Refusal, Reply, Request};
 
 use super::Service;
@@ -113,9 +113,8 @@ impl<S: Store> Service<S> {
     pub fn request_bytes_max(principal: &Principal) -> usize {
         match principal {
             Principal::Operator(..) => FRAME_BYTES_MAX,
-            Principal::Stranger | Principal::Device(..) | Principal::Terminal(..) | Principal::Retired => {
-                REQUEST_BYTES_MAX
-            }
+            Principal::Device(..) => DEVICE_REQUEST_BYTES_MAX,
+            Principal::Stranger | Principal::Terminal(..) | Principal::Retired => REQUEST_BYTES_MAX,
         }
     }
 
@@ -146,6 +145,7 @@ impl<S: Store> Service<S> {
                 sink.send(Reply::Enrolled(facility)).await
             }
             Permit::Wallet(id, device, sync) => self.sync_wallet(seat, id, device, sync, sink).await,
+            Permit::Personal(id, device, sync) => self.sync_personal(seat, id, device, sync, sink).await,
             Permit::HandBack(device, handed) => self.take_back(device, handed).await,
             Permit::Readmit(shown) => self.readmit(seat.peer(), shown, sink).await,
             Permit::Terminal(_, _, sync) => self.sync_terminal(seat, sync, sink).await,
@@ -169,5 +169,7 @@ fn told(stop: &Stop) -> Result<Refusal, Stop> {
     }
 }
 
-/// Bytes of a request that is no operator's: 32 cursors take under 2 kB.
+/// Bytes of a phone's request: operations, with their ids and lengths.
+const DEVICE_REQUEST_BYTES_MAX: usize = OPERATIONS_BYTES_MAX + 32 * OPERATIONS_MAX + 1_024;
+/// Bytes of a request of anybody else but an operator.
 const REQUEST_BYTES_MAX: usize = 4 * 1024;

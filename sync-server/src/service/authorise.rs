@@ -6,6 +6,7 @@ use bhyt_core::sync::messages::{
     Activate, Enrol, HandBack, Readmit, Refusal, Request, SyncTerminal, SyncWallet,
 };
 use bhyt_core::sync::operators::OperatorRole;
+use bhyt_core::sync::personal::SyncPersonal;
 
 use super::principal::Principal;
 use super::values::{DeviceV2, TerminalV1};
@@ -22,6 +23,8 @@ pub enum Permit<'a> {
     Wallet(KeyId, &'a DeviceV2, &'a SyncWallet),
     /// A terminal may sync.
     Terminal(KeyId, &'a TerminalV1, &'a SyncTerminal),
+    /// A phone may edit the documents of the members it holds.
+    Personal(KeyId, &'a DeviceV2, &'a SyncPersonal),
     /// A phone may hand back what it has of a member that it holds.
     HandBack(&'a DeviceV2, &'a HandBack),
     /// A phone may show that it held a card; whether anything was forgotten, the service knows.
@@ -47,6 +50,9 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
         (Principal::Device(id, device), Request::SyncWallet(sync)) => Ok(Permit::Wallet(*id, device, sync)),
         (Principal::Device(_, device), Request::HandBack(handed)) => Ok(Permit::HandBack(device, handed)),
         (Principal::Stranger | Principal::Device(..), Request::Readmit(shown)) => Ok(Permit::Readmit(shown)),
+        (Principal::Device(id, device), Request::SyncPersonal(sync)) => {
+            Ok(Permit::Personal(*id, device, sync))
+        }
         (Principal::Terminal(id, terminal), Request::SyncTerminal(sync)) => {
             Ok(Permit::Terminal(*id, terminal, sync))
         }

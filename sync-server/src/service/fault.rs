@@ -4,6 +4,7 @@ use bhyt_core::codec::CodecError;
 use bhyt_core::feed::PageFault;
 use bhyt_core::keys::KeyId;
 use bhyt_core::merkle::FrontierFault;
+use bhyt_core::personal::document::ApplyError;
 use bhyt_core::seal::OpenError;
 use bhyt_core::status::list::StatusError;
 use bhyt_core::sync::messages::Refusal;
@@ -106,6 +107,12 @@ pub enum ServiceFault {
     /// The status list has sets that this program does not know.
     #[error("the status list needs a newer program")]
     NewerList,
+    /// A stored personal document does not open.
+    #[error("a stored personal document does not open")]
+    Personal {
+        /// Why.
+        source: ApplyError,
+    },
     /// Other writers were faster each time.
     #[error("lost {attempts} races for one commit")]
     LostRaces {

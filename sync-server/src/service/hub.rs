@@ -10,9 +10,11 @@ use bhyt_core::ids::MemberId;
 use bhyt_core::keys::{KeyId, PublicKey};
 use bhyt_core::status::StatusVersion;
 use bhyt_core::sync::messages::MemberCursor;
+use bhyt_core::sync::personal::PersonalCursor;
 use tokio::sync::Notify;
 
 use super::answer::Peer;
+use super::values_personal::Stamp;
 
 /// All seats taken.
 #[derive(Clone, Debug, Default)]
@@ -131,6 +133,8 @@ pub struct Seat {
 #[derive(Debug, Default)]
 struct SeatState {
     following: Following,
+    /// How far the client is in the personal documents that it has asked for.
+    personal: BTreeMap<MemberId, (PersonalCursor, Stamp)>,
     news: News,
 }
 
@@ -222,6 +226,25 @@ impl Seat {
         let mut state = lock(&self.state);
         if state.following != Following::Nothing {
             state.following = following;
+        }
+    }
+
+    /// How far the client is in a member's personal document; `None` when it never asked.
+    pub(crate) fn personal(&self, member: MemberId) -> Option<(PersonalCursor, Stamp)> {
+        lock(&self.state).personal.get(&member).cloned()
+    }
+
+    /// Notes how far the client is about to be in a personal document of a member that it holds; returns what was noted
+    /// before.
+    pub(crate) fn note_personal(
+        &self,
+        member: MemberId,
+        place: Option<(PersonalCursor, Stamp)>,
+    ) -> Option<(PersonalCursor, Stamp)> {
+        let mut state = lock(&self.state);
+        match place {
+            Some(place) => state.personal.insert(member, place),
+            None => state.personal.remove(&member),
         }
     }
 

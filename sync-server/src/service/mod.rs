@@ -34,8 +34,12 @@ mod members;
 mod operations;
 pub(crate) mod operators;
 mod parts;
+mod personal;
+mod personal_doc;
+mod personal_merge;
 mod principal;
 mod publisher;
+mod quotas;
 mod readmit;
 mod restored;
 mod rows;
@@ -46,6 +50,7 @@ mod terminals;
 pub mod values;
 mod values_older;
 pub mod values_operators;
+pub mod values_personal;
 mod vault;
 mod wallet_sync;
 
@@ -66,6 +71,7 @@ use attempts::Attempts;
 use docs::Found;
 use hub::Hub;
 use publisher::Publisher;
+use quotas::Quotas;
 use restored::{RestoredV1, restored_key};
 use slots::{SlotLease, Slots};
 use status_changes::{ChangeTicket, StatusDraft};
@@ -95,6 +101,7 @@ pub struct Service<S> {
     hub: Hub,
     attempts: Attempts,
     denials: Attempts,
+    quotas: Quotas,
     audit_lines: AtomicU32,
     settings: ServiceSettings,
     started: UnixSeconds,
@@ -122,6 +129,7 @@ impl<S: Store> Service<S> {
             hub: Hub::default(),
             attempts: Attempts::at_codes(),
             denials: Attempts::at_commands(),
+            quotas: Quotas::default(),
             audit_lines: AtomicU32::new(0),
             settings: parts.settings,
             started,

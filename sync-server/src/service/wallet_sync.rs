@@ -76,7 +76,10 @@ impl<S: Store> Service<S> {
             };
             match holding(device, *member) {
                 None => counted.send(Reply::Retired(*member)).await?,
-                Some(held) => *cursor = self.sync_member(id, held, cursor, &mut counted).await?,
+                Some(held) => {
+                    *cursor = self.sync_member(id, held, cursor, &mut counted).await?;
+                    self.send_personal_news(seat, *member, &mut counted).await?;
+                }
             }
         }
         if counted.sent > 0 {

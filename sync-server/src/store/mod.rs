@@ -164,13 +164,24 @@ pub enum DocKind {
     StatusVersion = 12,
     /// The audit trail, by its number.
     Audit = 13,
+    /// A member's personal document: how far it is, and its first part.
+    Personal = 14,
+    /// A further part of a personal document: member, number.
+    PersonalPart = 15,
+    /// An operation on a personal document that was merged: member, operation.
+    PersonalOperation = 16,
+    /// A petition that waits for an officer: member, petition.
+    WaitingPetition = 17,
 }
 
 impl DocKind {
     /// Whether these documents belong to a member, and their ids begin with the member's. A store may keep them beside the
     /// member's feed.
     pub const fn is_of_member(self) -> bool {
-        matches!(self, Self::Member | Self::Card)
+        matches!(
+            self,
+            Self::Member | Self::Card | Self::Personal | Self::PersonalPart | Self::PersonalOperation
+        )
     }
 }
 

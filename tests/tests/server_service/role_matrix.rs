@@ -5,7 +5,6 @@ use bhyt_core::card_record::ReducedCode;
 use bhyt_core::feed::{Epoch, Extent, HandedRecord};
 use bhyt_core::ids::{MemberId, OperationId};
 use bhyt_core::keys::KeyId;
-use bhyt_core::operation::Generation;
 use bhyt_core::record::{Body, Record, RecordKind, Salt, Seq};
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest, CardChange, CardRow};
 use bhyt_core::sync::audit::AuditQuery;
@@ -13,7 +12,7 @@ use bhyt_core::sync::messages::{
     Follow, HandBack, MemberCursor, Refusal, Reply, Request, SyncTerminal, SyncWallet,
 };
 use bhyt_core::sync::operators::{NewOperator, OperatorChange, OperatorLabel, OperatorRole};
-use bhyt_core::sync::personal::SyncPersonal;
+use bhyt_core::sync::personal::{PersonalCursor, SyncPersonal};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::KeyUse;
 use bhyt_server::service::{Next, Seat};
@@ -134,7 +133,7 @@ table! { requests: Request {
     Request::SyncWallet(_)   => Request::SyncWallet(wallet(Follow::Once)),        [Phone];
     Request::SyncTerminal(_) => Request::SyncTerminal(terminal(Follow::Once)),    [Terminal];
     Request::HandBack(_)     => hand_back(),                                      [Phone];
-    Request::SyncPersonal(_) => sync_personal(),                                  [];
+    Request::SyncPersonal(_) => sync_personal(),                                  [Phone];
     // On a server that has forgotten nobody it changes nothing; see `readmitted`.
     Request::Readmit(_)      => Request::Readmit(Box::new(readmit())),            [Stranger Phone];
     // Each command has a line below; this is the one that every role has.
@@ -168,8 +167,8 @@ table! { commands: AdminCommand {
 } }
 
 fn sync_personal() -> Request {
-    let (member, generation) = (MemberId([0; 16]), Generation(1));
-    Request::SyncPersonal(SyncPersonal { member, generation, heads: Vec::new(), operations: Vec::new() })
+    let (member, cursor) = (MemberId([0; 16]), PersonalCursor::NOTHING);
+    Request::SyncPersonal(SyncPersonal { member, cursor, install: [0; 8], operations: Vec::new() })
 }
 
 fn hand_back() -> Request {

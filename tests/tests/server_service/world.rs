@@ -32,6 +32,8 @@ use bhyt_server::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, S
 /// 23 November 2026, 09:00 in Vietnam.
 pub(crate) const START: UnixSeconds = UnixSeconds(1_795_399_200);
 pub(crate) const DAY: u64 = 86_400;
+/// Signs receipts in every bundle.
+const RECEIPT_KEY: u8 = 14;
 pub(crate) const STORE_KEY: [u8; 32] = [42; 32];
 
 pub(crate) type TestService = Service<SharedStore>;
@@ -64,19 +66,23 @@ impl Authority {
 
     fn renew_keeping(&self, kept: Vec<TrustedKey>, keys: [(KeyUse, u8); 3]) {
         let root = SecretKey::from_seed(&[1; 32]);
-        let keys = keys.map(|(usage, seed)| (usage, SecretKey::from_seed(&[seed; 32])));
+        let closed = kept.iter().any(|key| key.usage == KeyUse::Receipt);
+        let receipts = (!closed).then_some((KeyUse::Receipt, RECEIPT_KEY));
+        let named: Vec<_> = keys.into_iter().chain(receipts).collect();
+        let named = named.into_iter().map(|(usage, seed)| (usage, SecretKey::from_seed(&[seed; 32])));
+        let named: Vec<_> = named.collect();
         let mut bundles = self.bundles.lock().unwrap();
         let bundle = TrustBundle {
             version: bundles.len() as u64 + 1,
             issued: START,
             expires: UnixSeconds(START.0 + 400 * DAY),
             roots: RootSet::new(vec![root.public_key()], 1).unwrap(),
-            keys: kept.into_iter().chain(keys.iter().map(|(usage, key)| trusted(*usage, key))).collect(),
+            keys: kept.into_iter().chain(named.iter().map(|(usage, key)| trusted(*usage, key))).collect(),
             policy: Policy::default(),
             status: None,
         };
         bundles.push(Arc::new(trust::anchor(&bundle.sign(&[&root])).unwrap()));
-        let named = keys.into_iter().map(|(usage, key)| (key.public_key().key_id(), (usage, key)));
+        let named = named.into_iter().map(|(usage, key)| (key.public_key().key_id(), (usage, key)));
         *self.keys.lock().unwrap() = named.collect();
     }
 
