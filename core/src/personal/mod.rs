@@ -23,3 +23,5 @@ pub mod view;
 
 #[cfg(test)]
 mod document_tests;
+#[cfg(test)]
+mod guard_tests;
