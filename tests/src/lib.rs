@@ -7,6 +7,7 @@ pub mod demo;
 pub mod desk;
 pub mod dice;
 pub mod facts;
+pub mod family;
 pub mod forge;
 pub mod frames;
 pub mod fuzz;

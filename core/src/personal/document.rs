@@ -81,6 +81,18 @@ impl PersonalDocument {
         Self::begin_generation(member, Generation::FIRST)
     }
 
+    /// The beginning of a later one of a member's documents, as [`Self::begin`].
+    pub fn begin_generation(member: MemberId, generation: Generation) -> Self {
+        let mut merge = Merge::new();
+        let identity = (Key::Identity.to_text(), Some(Value::Identity(member, generation).encode()));
+        let written = merge.write(ActorId::rebuild(0), std::iter::once(identity));
+        let change = written.ok().flatten().expect("the first value of an empty map is a change");
+        let chunk = Chunk::decode(&change, 1).expect("one byte string at one key");
+        let mut history = History::default();
+        history.push(&chunk, change);
+        Self { member, generation, history, merge }
+    }
+
     /// Reads what [`Self::save`] wrote.
     pub fn load(bytes: &[u8]) -> Result<Self, ApplyError> {
         let changes = stored::decode(bytes)?;
@@ -243,17 +255,6 @@ impl PersonalDocument {
     /// For a store: schema number first, bounded by [`crate::limits::PERSONAL_STORED_BYTES_MAX`].
     pub fn save(&self) -> Vec<u8> {
         stored::encode(&self.history)
-    }
-
-    fn begin_generation(member: MemberId, generation: Generation) -> Self {
-        let mut merge = Merge::new();
-        let identity = (Key::Identity.to_text(), Some(Value::Identity(member, generation).encode()));
-        let written = merge.write(ActorId::rebuild(0), std::iter::once(identity));
-        let change = written.ok().flatten().expect("the first value of an empty map is a change");
-        let chunk = Chunk::decode(&change, 1).expect("one byte string at one key");
-        let mut history = History::default();
-        history.push(&chunk, change);
-        Self { member, generation, history, merge }
     }
 }
 
