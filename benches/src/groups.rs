@@ -1,7 +1,7 @@
 //! All figures, in the order of the table. A group is a file: its promises, and the function that measures them.
 
 use crate::run::Group;
-use crate::{card, idle, import, push, status, sync, verify, wallet};
+use crate::{card, idle, import, personal, push, status, sync, verify, wallet};
 
 /// Every group.
 pub(crate) const GROUPS: &[&Group] = &[
@@ -14,6 +14,7 @@ pub(crate) const GROUPS: &[&Group] = &[
     push::PUSH,
     idle::IDLE,
     import::IMPORT,
+    personal::PERSONAL,
 ];
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ mod growth;
 mod idle;
 mod import;
 mod import_bare;
+mod personal;
 mod phone;
 mod plot;
 mod push;
