@@ -264,11 +264,11 @@ impl<S: Side> Engine<S> {
         listener: &dyn EventListener,
     ) -> Result<SyncReport, SdkError> {
         let _turn = self.turn.lock().await;
-        let mut asked_again = false;
+        let mut asks_left = ASKED_AGAIN_MAX;
         for _ in 0..ROUNDS_MAX {
             self.run_errands(connection, listener).await?;
             match self.exchange(connection, follow, listener).await {
-                Err(Broken::AskAgain(_)) if !asked_again => asked_again = true,
+                Err(Broken::AskAgain(_)) if asks_left > 0 => asks_left -= 1,
                 Ok(_) if self.side.errand().is_some() => {}
                 done => return Ok(done?),
             }
@@ -417,6 +417,8 @@ const PROGRESS_GATHERED: Duration = Duration::from_secs(1);
 #[error("unexpected reply")]
 struct UnexpectedReply;
 
+/// Times that one sync asks again after putting something right: records on their way, and then those held.
+const ASKED_AGAIN_MAX: u32 = 2;
 /// Exchanges until everything is in step: each new epoch of a feed may take one.
 const ROUNDS_MAX: u32 = 12;
 /// Time between two frames of one push.

@@ -18,6 +18,7 @@ mod link;
 mod present;
 mod qr;
 mod seen_cards;
+mod staged_pages;
 mod stored;
 mod terminal;
 mod terminal_files;

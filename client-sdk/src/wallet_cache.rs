@@ -2,10 +2,12 @@
 //! stand at. Everything here can be fetched again.
 //!
 //! Promises: what is read is what one head signs. Pages beyond the cursor do not count, so an update that needs several
-//! commits writes its pages first and the cursor last, and is seen whole or not at all. A feed that is read again from
+//! commits writes its pages first and the cursor last, and is seen whole or not at all; those that follow on it are found
+//! again as staged ones, which no head speaks for. A feed that is read again from
 //! its beginning is written beside the old one, under the next generation, and takes its place with the cursor.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use bhyt_core::codec;
@@ -17,6 +19,7 @@ use bhyt_core::seal::SealKey;
 use bhyt_core::sync::wallet::MemberUpdate;
 use bhyt_platform::kv::{Batch, Kv};
 
+use crate::staged_pages::StagedPages;
 use crate::stored::{
     PROGRESS_KEY, StoredCredentials, StoredCursor, StoredError, StoredPage, StoredProgress, put, read,
 };
@@ -43,6 +46,7 @@ pub(crate) struct CachedMember {
     pub(crate) feed: FeedState,
     pub(crate) cards: CardRecords,
     pub(crate) credentials: Vec<Vec<u8>>,
+    pub(crate) staged: StagedPages,
     generation: Option<u32>,
     last_page: Option<FeedPage>,
 }
@@ -54,14 +58,30 @@ impl CachedMember {
             feed: mark.map_or_else(|| FeedState::new(member), FeedState::from_mark),
             cards: CardRecords::default(),
             credentials: Vec::new(),
+            staged: StagedPages::default(),
             generation: None,
             last_page: None,
+        }
+    }
+
+    /// Whether a head speaks for anything here.
+    pub(crate) fn has_records(&self) -> bool {
+        self.generation.is_some()
+    }
+
+    /// The generation that pages behind those held are of.
+    fn generation_ahead(&self) -> u32 {
+        match self.generation {
+            Some(held) if self.feed.next_seq() > Seq(0) => held,
+            Some(old) => old.saturating_add(1),
+            None => 0,
         }
     }
 
     /// The same records for showing, and a feed that is to be read again from its beginning up to `mark` and beyond.
     pub(crate) fn reread_from(mut self, mark: FeedHead) -> Self {
         self.feed = FeedState::from_mark(mark);
+        self.staged.forget();
         self
     }
 }
@@ -97,29 +117,49 @@ impl WalletCache {
         Self { store, vault }
     }
 
-    /// What is cached of `member`; `None` when there is nothing. Removes what an interrupted update left.
-    pub(crate) fn load(&self, member: MemberId, key: &SealKey) -> Result<Option<CachedMember>, StoredError> {
-        let Some(cursor) = self.read_sealed::<StoredCursor>(key, &cursor_key(member))? else {
-            self.sweep(member, None, |_, _| Ok(()))?;
-            return Ok(None);
-        };
-        let mut pages = Vec::new();
-        self.sweep(member, Some(&cursor), |place, sealed| {
-            let stored: StoredPage = codec::decode(&key.open(place, sealed)?)?;
-            pages.push(stored.page);
-            Ok(())
+    /// What is cached of `member`, beginning anew from `mark` when there are no records. Removes what an interrupted update
+    /// left and cannot be gone on from.
+    pub(crate) fn load(
+        &self,
+        member: MemberId,
+        key: &SealKey,
+        mark: Option<FeedHead>,
+    ) -> Result<CachedMember, StoredError> {
+        let cursor = self.read_sealed::<StoredCursor>(key, &cursor_key(member))?;
+        let (mut pages, mut staged) = (Vec::new(), Vec::<FeedPage>::new());
+        let (generation, end) =
+            cursor.as_ref().map_or((0, Seq(0)), |cursor| (cursor.generation, cursor.head.next_seq()));
+        let held = page_key(member, generation, Seq(0))..page_key(member, generation, end);
+        let ahead = page_key(member, generation, end)..page_key(member, generation, Seq(u64::MAX));
+        self.sweep(member, |place, sealed| {
+            if !held.contains(place) && !ahead.contains(place) {
+                return Ok(Fate::Removed);
+            }
+            let StoredPage { page } = codec::decode(&key.open(place, sealed)?)?;
+            let next = staged.last().map_or(end, FeedPage::next_seq);
+            match held.contains(place) {
+                true => pages.push(page),
+                false if page.first_seq() == next => staged.push(page),
+                false => return Ok(Fate::Removed),
+            }
+            Ok(Fate::Kept)
         })?;
-        let feed = FeedState::from_store(cursor.head, &pages).map_err(|_| StoredError::Parts)?;
         let credentials = self.read_sealed::<StoredCredentials>(key, &credentials_key(member))?;
         let mut cards = CardRecords::default();
         pages.iter().for_each(|page| cards.take(page));
-        Ok(Some(CachedMember {
+        let empty = CachedMember::empty(member, mark);
+        let feed = match &cursor {
+            Some(cursor) => FeedState::from_store(cursor.head, &pages).map_err(|_| StoredError::Parts)?,
+            None => empty.feed,
+        };
+        Ok(CachedMember {
             feed,
             cards,
             credentials: credentials.map(|held| held.credentials).unwrap_or_default(),
-            generation: Some(cursor.generation),
+            staged: StagedPages::of_cache(staged),
+            generation: cursor.map(|cursor| cursor.generation),
             last_page: pages.into_iter().next_back(),
-        }))
+        })
     }
 
     /// All pages of a member, and the signed head over them; `None` when there are none.
@@ -128,10 +168,13 @@ impl WalletCache {
             return Ok(None);
         };
         let mut pages = Vec::new();
-        self.sweep(member, Some(&cursor), |place, sealed| {
-            let stored: StoredPage = codec::decode(&key.open(place, sealed)?)?;
-            pages.push(stored.page);
-            Ok(())
+        let counted = counted(member, &cursor);
+        self.sweep(member, |place, sealed| {
+            if counted.contains(place) {
+                let stored: StoredPage = codec::decode(&key.open(place, sealed)?)?;
+                pages.push(stored.page);
+            }
+            Ok(Fate::Kept)
         })?;
         Ok(Some(HeldPages { pages, signed_head: cursor.signed_head }))
     }
@@ -144,13 +187,19 @@ impl WalletCache {
         update: &MemberUpdate,
     ) -> Result<CachedMember, StoredError> {
         let mut next = CachedMember { feed: update.feed.clone(), ..held.clone() };
+        let generation = held.generation_ahead();
         if held.feed.next_seq() == Seq(0) {
-            next.generation = Some(held.generation.map_or(0, |old| old.saturating_add(1)));
+            next.generation = Some(generation);
             next.cards = CardRecords::default();
             next.last_page = None;
         }
-        let generation = next.generation.unwrap_or_default();
-        let (joined, runs) = join(next.last_page.as_ref(), &update.pages);
+        let kept = next.staged.kept_of(&update.pages);
+        self.remove_pages(update.member, generation, next.staged.stale())?;
+        let (joined, runs) = match kept {
+            0 => join(next.last_page.as_ref(), &update.pages),
+            // Those that stand there already are pages of their own.
+            _ => (None, update.pages.get(kept..).unwrap_or_default()),
+        };
         let (early, last) = runs.split_at(runs.len().saturating_sub(PAGES_PER_BATCH));
         for pages in early.chunks(PAGES_PER_BATCH) {
             let mut batch = Batch::new();
@@ -169,11 +218,31 @@ impl WalletCache {
         self.put_sealed(&mut batch, key, &cursor_key(update.member), &cursor)?;
         self.store.commit(batch)?;
         update.pages.iter().for_each(|page| next.cards.take(page));
-        next.last_page = runs.last().cloned().or(joined).or(next.last_page);
+        let last = if kept == 0 { runs.last() } else { update.pages.last() };
+        next.last_page = last.cloned().or(joined).or(next.last_page);
+        next.staged = StagedPages::default();
         if next.generation != held.generation {
-            self.sweep(update.member, Some(&cursor), |_, _| Ok(()))?;
+            let counted = counted(update.member, &cursor);
+            self.sweep(update.member, |place, _| Ok(Fate::kept_if(counted.contains(place))))?;
         }
         Ok(next)
+    }
+
+    /// Keeps staged pages where they will stand when a head speaks for them.
+    pub(crate) fn keep_staged(
+        &self,
+        member: MemberId,
+        key: &SealKey,
+        held: &CachedMember,
+    ) -> Result<(), StoredError> {
+        let generation = held.generation_ahead();
+        self.remove_pages(member, generation, held.staged.stale())?;
+        for pages in held.staged.unkept().chunks(PAGES_PER_BATCH) {
+            let mut batch = Batch::new();
+            self.put_pages(&mut batch, key, member, generation, pages)?;
+            self.store.commit(batch)?;
+        }
+        Ok(())
     }
 
     /// Keeps the credentials of a member in place of those before.
@@ -191,7 +260,7 @@ impl WalletCache {
 
     /// Removes everything of a member. The cursor goes last: while it is there, what is left is found.
     pub(crate) fn remove_member(&self, member: MemberId) -> Result<(), StoredError> {
-        self.sweep(member, None, |_, _| Ok(()))?;
+        self.sweep(member, |_, _| Ok(Fate::Removed))?;
         let mut batch = Batch::new();
         batch.delete(&cursor_key(member))?;
         batch.delete(&credentials_key(member))?;
@@ -227,26 +296,20 @@ impl WalletCache {
         Ok(self.store.commit(batch)?)
     }
 
-    /// Visits the pages that the cursor speaks of, in order, and removes the others.
+    /// Visits all pages of a member in order, and removes those that are not to stay.
     fn sweep(
         &self,
         member: MemberId,
-        cursor: Option<&StoredCursor>,
-        mut visit: impl FnMut(&[u8], &[u8]) -> Result<(), StoredError>,
+        mut visit: impl FnMut(&Vec<u8>, &[u8]) -> Result<Fate, StoredError>,
     ) -> Result<(), StoredError> {
-        let counted = cursor.map(|cursor| {
-            let end = Seq(cursor.head.extent.size);
-            page_key(member, cursor.generation, Seq(0))..page_key(member, cursor.generation, end)
-        });
         let prefix = [&[PAGE_TAG], member.0.as_slice()].concat();
         let mut after: Option<Vec<u8>> = None;
         loop {
             let found = self.store.scan(&prefix, after.as_deref(), PAGES_PER_BATCH)?;
             let mut batch = Batch::new();
             for (place, sealed) in &found {
-                match &counted {
-                    Some(counted) if counted.contains(place) => visit(place, sealed)?,
-                    _ => batch.delete(place)?,
+                if visit(place, sealed)? == Fate::Removed {
+                    batch.delete(place)?;
                 }
             }
             if !batch.is_empty() {
@@ -257,6 +320,17 @@ impl WalletCache {
                 None => return Ok(()),
             }
         }
+    }
+
+    fn remove_pages(&self, member: MemberId, generation: u32, places: &[Seq]) -> Result<(), StoredError> {
+        for places in places.chunks(PAGES_PER_BATCH) {
+            let mut batch = Batch::new();
+            for first in places {
+                batch.delete(&page_key(member, generation, *first))?;
+            }
+            self.store.commit(batch)?;
+        }
+        Ok(())
     }
 
     fn put_pages(
@@ -289,6 +363,25 @@ impl WalletCache {
         let sealed = self.vault.seal(key, place, &codec::encode(value)?);
         Ok(batch.put(place, &sealed)?)
     }
+}
+
+/// What becomes of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    Kept,
+    Removed,
+}
+
+impl Fate {
+    fn kept_if(kept: bool) -> Self {
+        if kept { Self::Kept } else { Self::Removed }
+    }
+}
+
+/// Where the pages stand that the cursor speaks of.
+fn counted(member: MemberId, cursor: &StoredCursor) -> Range<Vec<u8>> {
+    let page = |seq| page_key(member, cursor.generation, seq);
+    page(Seq(0))..page(cursor.head.next_seq())
 }
 
 /// The news of the open page joined to it where it fits, and the runs that are pages of their own.

@@ -33,7 +33,11 @@ impl WalletStore {
         feed: FeedState,
     ) -> Result<Option<Change>, SdkError> {
         self.keep_statement(statement)?;
-        self.change_member(member, |held| held.cached.feed = feed);
+        self.change_member(member, |held| {
+            held.cached.feed = feed;
+            // What waited for a head of the epoch before.
+            held.cached.staged.forget();
+        });
         Ok(None)
     }
 

@@ -42,14 +42,17 @@ impl Side for WalletStore {
         report: &mut SyncReport,
         listener: &dyn EventListener,
     ) -> Result<(), Broken> {
-        if let Reply::Feed(feed) = &reply {
-            report.received += feed.pages.iter().map(|page| page.count() as u64).sum::<u64>();
-            listener.on_event(Event::Progress { received: report.received, total: None });
-        }
+        let is_block = matches!(reply, Reply::FeedBlock { .. });
+        let awaited = session.awaited();
         let effects = match session.handle(reply) {
             Ok(effects) => effects,
             Err(fault) => return Err(self.put_right(session, fault)?),
         };
+        if is_block {
+            report.received += awaited.saturating_sub(session.awaited());
+            let total = Some(report.received + session.awaited());
+            listener.on_event(Event::Progress { received: report.received, total });
+        }
         for effect in effects {
             let Some(change) = self.apply(effect)? else { continue };
             report.changes += 1;
@@ -91,6 +94,10 @@ impl Side for WalletStore {
     }
 
     fn settle(&self) {
+        if let Err(error) = self.keep_all_staged() {
+            let error: &dyn std::error::Error = &error;
+            tracing::warn!(error, "records on their way not kept; they are fetched again");
+        }
         self.copy_cards();
     }
 
@@ -112,9 +119,13 @@ impl WalletStore {
         });
     }
 
-    /// Records that do not lead to their head are read again from the beginning, once: either those here are damaged, or
-    /// a fork shows itself as one. Of a fork both heads are kept; what is shown stays as it was.
+    /// Records that do not lead to their head are fetched again: first those that no head spoke for yet, then, once, all
+    /// from the beginning, since either those here are damaged, or a fork shows itself as one. Of a fork both heads are
+    /// kept; what is shown stays as it was.
     fn put_right(&self, session: &WalletSession, fault: SyncFault) -> Result<Broken, SdkError> {
+        if fault == SyncFault::TooMuch {
+            self.forget_all_staged()?;
+        }
         let SyncFault::Feed { member, fault: why } = &fault else {
             return Ok(Broken::Error(fault.into()));
         };
@@ -124,7 +135,7 @@ impl WalletStore {
             | FeedFault::RootMismatch { .. }
             | FeedFault::Chain(_)
             | FeedFault::Frontier(_)
-                if self.reread(*member) =>
+                if self.forget_staged(*member)? || self.reread(*member) =>
             {
                 return Ok(Broken::AskAgain(fault.into()));
             }

@@ -121,6 +121,7 @@ impl WalletStore {
         }
         let state = |member: &HeldMember| MemberState {
             feed: member.cached.feed.clone(),
+            staged: member.cached.staged.pages().to_vec(),
             credentials: member.cached.credentials.clone(),
             presentation_key,
         };
@@ -154,6 +155,10 @@ impl WalletStore {
                 Ok(Some(Change::Trust))
             }
             Effect::Commit(update) => self.commit(&update),
+            Effect::Stage { member, pages, size: _ } => {
+                self.stage(member, pages)?;
+                Ok(None)
+            }
             Effect::Credentials { member, credentials } => {
                 let Some(held) = self.member(member) else { return Ok(None) };
                 let bytes: Vec<_> = credentials.iter().map(|card| card.bytes().to_vec()).collect();
@@ -251,6 +256,26 @@ impl WalletStore {
         true
     }
 
+    /// Forgets the records of a member that wait for a head, which they do not lead to; whether there were any.
+    pub(crate) fn forget_staged(&self, member: MemberId) -> Result<bool, SdkError> {
+        let forgotten =
+            self.held_mut().members.get_mut(&member).is_some_and(|held| held.cached.staged.forget());
+        self.keep_staged(member)?;
+        Ok(forgotten)
+    }
+
+    /// [`Self::forget_staged`] of all members.
+    pub(crate) fn forget_all_staged(&self) -> Result<(), SdkError> {
+        let members: Vec<MemberId> = self.held().members.keys().copied().collect();
+        members.into_iter().try_for_each(|member| self.forget_staged(member).map(|_| ()))
+    }
+
+    /// Keeps what waits for a head, of all members: an answer may have been cut short.
+    pub(crate) fn keep_all_staged(&self) -> Result<(), SdkError> {
+        let members: Vec<MemberId> = self.held().members.keys().copied().collect();
+        members.into_iter().try_for_each(|member| self.keep_staged(member))
+    }
+
     /// Keeps the proof that the server signed two feeds of a member: `disputed`, and the head held. The first pair stays.
     pub(crate) fn keep_fork(&self, member: MemberId, disputed: &Verified<FeedHead>) -> Result<(), SdkError> {
         let kept = self.held().members.get(&member).is_none_or(|held| held.fork.is_some());
@@ -288,6 +313,28 @@ impl WalletStore {
         Ok(Some(Change::Records(update.member)))
     }
 
+    fn stage(&self, member: MemberId, pages: Vec<FeedPage>) -> Result<(), SdkError> {
+        let due = match self.held_mut().members.get_mut(&member) {
+            Some(HeldMember { cached, .. }) => {
+                cached.staged.add(pages, cached.feed.next_seq());
+                cached.staged.is_due()
+            }
+            None => false,
+        };
+        if due { self.keep_staged(member) } else { Ok(()) }
+    }
+
+    fn keep_staged(&self, member: MemberId) -> Result<(), SdkError> {
+        let held = self.member(member);
+        let unkept = |held: &HeldMember| {
+            !held.cached.staged.unkept().is_empty() || !held.cached.staged.stale().is_empty()
+        };
+        let Some(held) = held.filter(unkept) else { return Ok(()) };
+        self.cache.keep_staged(member, &held.key, &held.cached)?;
+        self.change_member(member, |held| held.cached.staged.note_kept());
+        Ok(())
+    }
+
     fn member(&self, member: MemberId) -> Option<HeldMember> {
         self.held().members.get(&member).cloned()
     }
@@ -304,28 +351,27 @@ fn load_member(
     id: MemberId,
     member: &OwnMember,
 ) -> Result<CachedMember, SdkError> {
-    let loaded = match cache.load(id, &member.key) {
+    let mut cached = match cache.load(id, &member.key, member.mark) {
         Ok(loaded) => loaded,
         Err(StoredError::Store(error)) => return Err(error.into()),
         Err(error) => {
             let error: &dyn std::error::Error = &error;
             tracing::warn!(%id, error, "cached records dropped; they are fetched again");
             cache.remove_member(id)?;
-            None
+            CachedMember::empty(id, member.mark)
         }
     };
-    Ok(match (loaded, member.mark) {
-        (None, mark) => {
-            let mut cached = CachedMember::empty(id, mark);
-            if let Some((cards, credentials)) = copies.read(id, &member.key) {
-                keep_again(cache, id, member, &credentials)?;
-                (cached.cards, cached.credentials) = (cards, credentials);
-            }
-            cached
+    if !cached.has_records() {
+        if let Some((cards, credentials)) = copies.read(id, &member.key) {
+            keep_again(cache, id, member, &credentials)?;
+            (cached.cards, cached.credentials) = (cards, credentials);
         }
+        return Ok(cached);
+    }
+    Ok(match member.mark {
         // The mark went ahead, and the phone died before its records came in: the feed must lead through the mark.
-        (Some(cached), Some(mark)) if cached.feed.mark() != Some(&mark) => cached.reread_from(mark),
-        (Some(cached), _) => cached,
+        Some(mark) if cached.feed.mark() != Some(&mark) => cached.reread_from(mark),
+        _ => cached,
     })
 }
 

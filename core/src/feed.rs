@@ -1,13 +1,15 @@
 //! The feed: the ordered list of a member's records, a Merkle tree with a signed head. One signature speaks for every
 //! record. Bytes: `docs/formats.md`, "Feed".
 //!
-//! Here stands the head. Records travel and are stored in [`FeedPage`]s, a reader holds a [`FeedState`], and [`Chains`]
+//! Here stands the head. Records are stored in [`FeedPage`]s and travel in [`FeedBlock`]s of them, a reader holds a [`FeedState`], and [`Chains`]
 //! keeps revisions in order. An [`EpochStatement`] opens a new epoch after a restore, and a [`HandedRecord`] is what a phone
 //! gives back then.
 
+mod block;
 mod chain;
 mod epoch;
 mod hand_back;
+mod pack;
 mod page;
 mod state;
 
@@ -21,6 +23,7 @@ use crate::merkle::TreeHash;
 use crate::record::Seq;
 use crate::time::UnixSeconds;
 
+pub use block::{BlockFault, BlockWindow, FeedBlock};
 pub use chain::{ChainFault, Chains, Link, current_records};
 pub use epoch::{EpochReason, EpochStatement};
 pub use hand_back::{HandedRecord, hand_back, hand_back_one};

@@ -7,6 +7,7 @@ pub mod card;
 pub mod card_record;
 pub mod cbor;
 pub mod codec;
+mod compress;
 pub mod cose;
 pub mod feed;
 pub mod held_status;

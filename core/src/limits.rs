@@ -121,6 +121,10 @@ pub const FEED_RECORDS_MAX: u64 = 1 << 20;
 /// Bytes of records that a phone holds before the head over them has come: 100,000 records of 500 bytes, more than a
 /// life has, and no more than a phone can spare.
 pub const FEED_STAGED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Bytes of pages in one block, before compression: what a cut line costs at most, some 6 kB compressed.
+pub const FEED_BLOCK_BYTES_MAX: usize = 32 * 1024;
+/// Bytes of what came before in an answer that a block is compressed with: the phone of a family reads some at a time.
+pub const COMPRESS_WINDOW_BYTES: usize = 128 * 1024;
 /// Bytes of a signed feed head; every number in it at its largest takes 171.
 pub const HEAD_BYTES_MAX: usize = 192;
 /// Bytes of a signed statement of a new epoch; every number in it at its largest takes 182.

@@ -209,7 +209,7 @@ async fn a_lost_cache_is_fetched_again_and_a_server_that_went_back_is_noticed() 
 /// The sizes that the phone said it held, of every request since the one numbered `from`.
 fn sizes_asked(server: &Server, from: usize) -> Vec<u64> {
     let size = |request: &Request| match request {
-        Request::SyncWallet(sync) => sync.members[0].extent.size,
+        Request::SyncFeeds(sync) => sync.members[0].cursor.extent.size,
         other => panic!("{other:?}"),
     };
     server.state().asked[from..].iter().map(size).collect()
@@ -221,14 +221,14 @@ async fn records_that_do_not_lead_to_their_head_are_read_again_once() {
     let (wallet, server) = activated(&folder, &clock).await;
     let asked = server.state().asked.len();
     server.state().add_visits(40);
-    server.state().feeds_cut = 1;
+    server.state().feeds_forged = 1;
     wallet.sync().await.unwrap();
     assert_eq!(sizes_asked(&server, asked), [1, 0]);
     assert_eq!((wallet.status().members[0].records, wallet.cards(MEMBER).len()), (41, 1));
 
     // A server that goes on cutting is asked no third time, and nothing shown is lost by it.
     server.state().add_visits(1);
-    server.state().feeds_cut = 3;
+    server.state().feeds_forged = 3;
     for _ in 0..2 {
         assert_eq!(wallet.sync().await.unwrap_err().problem(), Problem::Untrusted);
         assert_eq!((wallet.status().members[0].records, wallet.cards(MEMBER).len()), (41, 1));
@@ -298,7 +298,7 @@ async fn a_new_bundle_is_taken_and_kept() {
     wallet.activate(activation(&server)).await.unwrap();
     assert_eq!(wallet.status().trust_version, Some(5));
     let last = server.state().asked.last().cloned();
-    assert!(matches!(last, Some(Request::SyncWallet(sync)) if sync.trust == 5));
+    assert!(matches!(last, Some(Request::SyncFeeds(sync)) if sync.trust == 5));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 
 use bhyt_core::card::CardClaims;
 use bhyt_core::cose::Unsigned;
-use bhyt_core::feed::{Epoch, Extent, FeedFault, FeedHead, FeedPage, FeedState};
+use bhyt_core::feed::{BlockWindow, Epoch, Extent, FeedFault, FeedHead, FeedPage, FeedState};
 use bhyt_core::ids::{MemberId, StatusIndex};
 use bhyt_core::keys::SecretKey;
 use bhyt_core::limits::BINDINGS_MAX;
 use bhyt_core::merkle::Frontier;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Seq};
-use bhyt_core::sync::messages::{FeedReply, Follow, MemberCursor, Refusal, Reply, Request};
+use bhyt_core::sync::messages::{FeedPlace, FeedReply, Follow, MemberCursor, Refusal, Reply, Request};
 use bhyt_core::sync::wallet::{Effect, MemberState, SyncFault, WalletSession};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{IndexRange, TrustError};
@@ -83,6 +83,7 @@ impl Wallet {
         let trust = authority.trust(&authority.bundle(1, at(2026, 5, 1)));
         let state = MemberState {
             feed: FeedState::new(MEMBER),
+            staged: Vec::new(),
             credentials: Vec::new(),
             presentation_key: Phone::new(8).binding(day(2026, 11, 1)).key,
         };
@@ -108,10 +109,7 @@ impl Wallet {
     }
 
     fn cursor(&mut self) -> MemberCursor {
-        match self.session.request(Follow::Once) {
-            Request::SyncWallet(sync) => *sync.members.first().unwrap(),
-            other => panic!("{other:?}"),
-        }
+        self.place().cursor
     }
 
     /// A frame that cannot be used: the fault, and nothing changed.
@@ -377,4 +375,126 @@ fn records_that_do_not_lead_to_the_head_are_read_again_from_the_beginning() {
     let mut fresh = Wallet::new();
     fresh.session.restart(MEMBER);
     assert_eq!(fresh.cursor().extent, Extent { epoch: Epoch(0), size: 0 });
+}
+
+/// A head and the blocks to it, one a page, from a place on.
+fn blocks(wallet: &Wallet, ledger: &Ledger, from: u64) -> Vec<Reply> {
+    let mut window = BlockWindow::default();
+    let block = |page: FeedPage| Reply::FeedBlock { member: MEMBER, block: window.make_block(&[page]).0 };
+    let head = Reply::FeedHead { member: MEMBER, head: wallet.sign(ledger.head()) };
+    [head].into_iter().chain(ledger.since(from).into_iter().map(block)).collect()
+}
+
+impl Wallet {
+    /// A phone that staged these pages before the line broke.
+    fn resumed(staged: Vec<FeedPage>) -> Self {
+        let mut wallet = Self::new();
+        let members = wallet.session.members().clone().into_iter();
+        let members =
+            members.map(|(member, state)| (member, MemberState { staged: staged.clone(), ..state }));
+        wallet.session = WalletSession::new(wallet.session.trust().clone(), members.collect());
+        wallet
+    }
+
+    fn place(&mut self) -> FeedPlace {
+        match self.session.request(Follow::Once) {
+            Request::SyncFeeds(sync) => *sync.members.first().unwrap(),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Takes replies; the pages staged, and the pages committed in the end.
+    fn take(&mut self, replies: Vec<Reply>) -> (Vec<FeedPage>, Option<Vec<FeedPage>>) {
+        let (mut staged, mut committed) = (Vec::new(), None);
+        for effect in replies.into_iter().flat_map(|reply| self.session.handle(reply).unwrap()) {
+            match effect {
+                Effect::Stage { member: MEMBER, pages, size: 200 } => staged.extend(pages),
+                Effect::Commit(update) => committed = Some(update.pages),
+                other => panic!("{other:?}"),
+            }
+        }
+        (staged, committed)
+    }
+}
+
+#[test]
+fn blocks_follow_their_head_and_the_last_commits_all_of_them() {
+    let (mut wallet, ledger) = (Wallet::new(), Ledger::new(200, 1));
+    let replies = blocks(&wallet, &ledger, 0);
+    let (staged, committed) = wallet.take(replies);
+    assert_eq!((staged, committed), (ledger.since(0)[..6].to_vec(), Some(ledger.since(0))));
+    assert_eq!((wallet.size(), wallet.session.awaited()), (200, 0));
+    // Nothing new: the head alone.
+    let later = Ledger { now: ledger.now.plus(60), ..ledger };
+    let (staged, committed) = wallet.take(blocks(&wallet, &later, 200));
+    assert_eq!((staged.len(), committed), (0, Some(Vec::new())));
+}
+
+#[test]
+fn an_answer_cut_after_any_frame_goes_on_where_it_ended() {
+    let ledger = Ledger::new(200, 1);
+    for cut in 0..7 {
+        let mut wallet = Wallet::new();
+        let first = blocks(&wallet, &ledger, 0);
+        let (staged, committed) = wallet.take(first[..=cut].to_vec());
+        assert_eq!((staged.len(), committed), (cut, None));
+        assert_eq!((wallet.place().staged, wallet.size()), (32 * cut as u64, 0));
+        // In the same session, and in one that begins with what was kept.
+        for mut wallet in [
+            Wallet { authority: Authority::new(7), session: wallet.session.clone() },
+            Wallet::resumed(staged),
+        ] {
+            let staged = wallet.place().staged;
+            let rest = blocks(&wallet, &ledger, staged);
+            assert_eq!(rest.len(), 1 + 7 - cut);
+            assert_eq!(wallet.take(rest).1, Some(ledger.since(0)));
+            assert_eq!(wallet.place().staged, 0);
+        }
+    }
+}
+
+#[test]
+fn staged_pages_that_the_server_does_not_count_on_are_forgotten() {
+    let ledger = Ledger::new(200, 1);
+    let other = Ledger::new(64, 9);
+    // It begins where the phone is verified, or its feed is shorter than what is staged.
+    for staged in [other.since(0), Ledger::new(250, 9).since(0)] {
+        let mut wallet = Wallet::resumed(staged);
+        let all = blocks(&wallet, &ledger, 0);
+        assert_eq!(wallet.take(all).1, Some(ledger.since(0)));
+    }
+    // It counts on them, and they are of another feed: nothing is applied, and nothing of them is left.
+    let mut wallet = Wallet::resumed(other.since(0));
+    let mut rest = blocks(&wallet, &ledger, 64);
+    let last = rest.pop().unwrap();
+    rest.into_iter().for_each(|reply| drop(wallet.session.handle(reply).unwrap()));
+    let fault = wallet.session.handle(last).unwrap_err();
+    assert!(matches!(fault, SyncFault::Feed { fault: FeedFault::RootMismatch { .. }, .. }), "{fault:?}");
+    assert_eq!((wallet.place().staged, wallet.size()), (0, 0));
+}
+
+#[test]
+fn blocks_out_of_their_place_are_refused() {
+    let ledger = Ledger::new(200, 1);
+    let frames = blocks(&Wallet::new(), &ledger, 0);
+    let head = || frames[0].clone();
+    let gap = |expected, got| {
+        let fault = FeedFault::Gap { expected: Seq(expected), got: Seq(got) };
+        SyncFault::Feed { member: MEMBER, fault }
+    };
+    Wallet::new().refuses(frames[1].clone(), SyncFault::NoHead);
+    let mut wallet = Wallet::new();
+    wallet.take(vec![head()]);
+    wallet.refuses(blocks(&Wallet::new(), &ledger, 32)[1].clone(), gap(0, 32));
+    let mut wallet = Wallet::new();
+    wallet.take(vec![head(), frames[1].clone()]);
+    wallet.refuses(frames[1].clone(), gap(32, 0));
+    wallet.refuses(Reply::Done, SyncFault::NoHead);
+    // More than the head signs.
+    let mut long = blocks(&wallet, &Ledger::new(210, 1), 0);
+    long[0] = head();
+    let last = long.pop().unwrap();
+    wallet.take(long);
+    let fault = wallet.session.handle(last).unwrap_err();
+    assert!(matches!(fault, SyncFault::Feed { fault: FeedFault::TooLong { limit: 200, got: 210 }, .. }));
 }

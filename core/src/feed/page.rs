@@ -12,7 +12,9 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{FEED_RECORDS_MAX, PAGE_BYTES_MAX, PAGE_RECORDS_MAX};
+use crate::limits::{
+    BODY_BYTES_MAX, FEED_BLOCK_BYTES_MAX, FEED_RECORDS_MAX, PAGE_BYTES_MAX, PAGE_RECORDS_MAX,
+};
 use crate::merkle::TreeHash;
 use crate::record::{PageSeed, Record, Salt, Seq};
 
@@ -100,6 +102,17 @@ impl FeedPage {
         Some(Self { first_seq: seq, leaves }).filter(|page| page.count() > 0)
     }
 
+    /// The records before `seq`, as a page; `None` when there are none.
+    pub fn until(&self, seq: Seq) -> Option<Self> {
+        let count = usize::try_from(seq.0.saturating_sub(self.first_seq.0)).unwrap_or(usize::MAX);
+        let mut until = self.clone();
+        match &mut until.leaves {
+            Leaves::Seeded { records, .. } => records.truncate(count),
+            Leaves::Salted(leaves) => leaves.truncate(count),
+        }
+        Some(until).filter(|page| page.count() > 0)
+    }
+
     /// Where the first record stands.
     pub fn first_seq(&self) -> Seq {
         self.first_seq
@@ -145,6 +158,19 @@ impl FeedPage {
         let records = seeded.iter().map(Some).chain(salted.iter().map(Leaf::record));
         let placed = records.enumerate();
         placed.filter_map(|(index, record)| Some((self.first_seq.plus(index), record?)))
+    }
+
+    /// More bytes than [`pack`](super::pack) makes of it.
+    pub(super) fn packed_bytes_max(&self) -> usize {
+        let each = match &self.leaves {
+            Leaves::Seeded { .. } => RECORD_BYTES_MAX,
+            Leaves::Salted(_) => RECORD_BYTES_MAX + 33,
+        };
+        PACKED_BYTES + self.body_bytes() + self.count() * each
+    }
+
+    pub(super) fn leaves(&self) -> &Leaves {
+        &self.leaves
     }
 
     fn body_bytes(&self) -> usize {
@@ -224,14 +250,23 @@ pub enum PageFault {
     },
 }
 
+/// Packed: place and number of pages, shape and seed.
+const PACKED_BYTES: usize = 10 + 10 + 2 + 32;
+/// Packed: kind, way back, revision, time and length.
+const RECORD_BYTES_MAX: usize = 3 + 10 + 5 + 10 + 2;
+const _: () = assert!(
+    PACKED_BYTES + PAGE_BYTES_MAX + BODY_BYTES_MAX + PAGE_RECORDS_MAX * (RECORD_BYTES_MAX + 33)
+        <= FEED_BLOCK_BYTES_MAX
+);
+
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Leaves {
+pub(super) enum Leaves {
     Seeded { seed: PageSeed, records: Vec<Record> },
     Salted(Vec<Leaf>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-enum Leaf {
+pub(super) enum Leaf {
     Kept { salt: Salt, record: Record },
     Erased { hash: TreeHash },
 }
@@ -247,9 +282,9 @@ impl Leaf {
 
 /// A page as read, before its bounds are checked; the same bytes.
 #[derive(Deserialize)]
-struct PageParts {
-    first_seq: Seq,
-    leaves: Leaves,
+pub(super) struct PageParts {
+    pub(super) first_seq: Seq,
+    pub(super) leaves: Leaves,
 }
 
 impl TryFrom<PageParts> for FeedPage {

@@ -136,8 +136,9 @@ impl FeedState {
     ) -> Result<Self, FeedFault> {
         self.check_head(head)?;
         let mut next = self.clone();
+        let mut fork = Ok(());
         for page in pages {
-            next.append_page(page, head.extent.size)?;
+            next.append_page(page, head.extent.size, &mut fork)?;
         }
         let (size, wanted) = (next.frontier.size(), head.extent.size);
         if size != wanted {
@@ -148,11 +149,15 @@ impl FeedState {
             return Err(FeedFault::RootMismatch { extent: head.extent, signed: head.root, computed });
         }
         next.mark = Some(*head);
-        Ok(next)
+        // Only records that the head signs say that the server signed another past.
+        fork.map(|()| next)
     }
 
     /// Everything that can be said of a head before its records are seen.
-    fn check_head(&self, head: &FeedHead) -> Result<(), FeedFault> {
+    ///
+    /// # Errors
+    /// [`FeedFault`], as [`Self::extend`] would say.
+    pub fn check_head(&self, head: &FeedHead) -> Result<(), FeedFault> {
         if head.member != self.member {
             return Err(FeedFault::WrongMember { expected: self.member, got: head.member });
         }
@@ -177,7 +182,13 @@ impl FeedState {
         Ok(())
     }
 
-    fn append_page(&mut self, page: &FeedPage, size: u64) -> Result<(), FeedFault> {
+    /// Appends a page; where it parts from a root signed before, that is noted in `fork`.
+    fn append_page(
+        &mut self,
+        page: &FeedPage,
+        size: u64,
+        fork: &mut Result<(), FeedFault>,
+    ) -> Result<(), FeedFault> {
         let expected = self.next_seq();
         if page.first_seq() != expected {
             return Err(FeedFault::Gap { expected, got: page.first_seq() });
@@ -191,7 +202,7 @@ impl FeedState {
                 Entry::Erased { .. } => self.chains.admit_erased(seq),
             }
             self.frontier.append(entry.leaf_hash(seq))?;
-            self.check_marks()?;
+            *fork = fork.and_then(|()| self.check_marks());
         }
         Ok(())
     }

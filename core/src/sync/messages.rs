@@ -8,7 +8,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::codec::Schema;
-use crate::feed::{Extent, FeedPage, HandedRecord};
+use crate::feed::{Extent, FeedBlock, FeedPage, HandedRecord};
 use crate::ids::{FacilityCode, MemberId};
 use crate::keys::{KeyId, PublicKey};
 use crate::limits::FRAME_BYTES_MAX;
@@ -53,6 +53,8 @@ pub enum Request {
     SyncPersonal(SyncPersonal),
     /// A device that a restored server has forgotten shows that it held a member's card. Any transport key may ask.
     Readmit(Box<Readmit>),
+    /// As [`Self::SyncWallet`], by a device that reads [`Reply::FeedHead`] and [`Reply::FeedBlock`]; news come so too.
+    SyncFeeds(SyncFeeds),
 }
 
 impl Schema for Request {
@@ -176,6 +178,26 @@ pub struct SyncWallet {
     pub follow: Follow,
 }
 
+/// What a phone has, verified and not yet, and whether it stays for news.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SyncFeeds {
+    /// Version of the trust bundle in hand.
+    pub trust: u64,
+    /// Where the phone is with each of its members; at most [`crate::limits::WALLET_MEMBERS_MAX`].
+    pub members: Vec<FeedPlace>,
+    /// Whether news are wanted on this connection from now on.
+    pub follow: Follow,
+}
+
+/// Where a phone is with one member's feed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FeedPlace {
+    /// What it holds verified.
+    pub cursor: MemberCursor,
+    /// Records beyond those that came before an answer was cut short, and wait for a head over them.
+    pub staged: u64,
+}
+
 /// What a phone holds of one member.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberCursor {
@@ -238,7 +260,8 @@ pub enum Reply {
     Enrolled(FacilityCode),
     /// The next trust bundle to take; several come in order when roots changed in between.
     Trust(Vec<u8>),
-    /// More of a member's feed. Pages of one answer join on to each other; the last frame carries the signed head.
+    /// More of a member's feed, to a [`Request::SyncWallet`]. Pages of one answer join on to each other; the last frame
+    /// carries the signed head.
     Feed(FeedReply),
     /// All of this device's credentials for a member; those in hand that are not among them are dropped.
     Credentials {
@@ -267,6 +290,21 @@ pub enum Reply {
     Personal(PersonalReply),
     /// A restored server does not know that this device holds this member: it is to be readmitted. Nothing is wiped.
     Forgotten(MemberId),
+    /// The signed head that the [`Self::FeedBlock`]s which follow lead to. None follow when nothing is new beneath it.
+    FeedHead {
+        /// Whose.
+        member: MemberId,
+        /// The signed head.
+        head: Vec<u8>,
+    },
+    /// More of a member's records, up to the head that was sent before. Blocks of one member join on to each other, and the
+    /// first begins where the phone is: after what it has staged, or, when that does not count, after what it holds.
+    FeedBlock {
+        /// Whose.
+        member: MemberId,
+        /// The records; each block is read with those before it in this answer, of whichever member.
+        block: FeedBlock,
+    },
 }
 
 impl Schema for Reply {

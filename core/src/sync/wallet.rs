@@ -5,13 +5,18 @@ use std::collections::BTreeMap;
 
 use crate::card::CardClaims;
 use crate::cose::{Payload, Signed, Verified};
-use crate::feed::{Epoch, EpochStatement, Extent, FeedFault, FeedHead, FeedPage, FeedState};
+use crate::feed::{
+    BlockFault, BlockWindow, Epoch, EpochStatement, Extent, FeedBlock, FeedFault, FeedHead, FeedPage,
+    FeedState,
+};
 use crate::ids::MemberId;
 use crate::limits::BINDINGS_MAX;
 use crate::presentation_key::PresentationKey;
+use crate::record::Seq;
 use crate::sync::messages::{
-    FeedReply, Follow, MemberCursor, Refusal, Reply, Request, SyncWallet, state_digest,
+    FeedPlace, FeedReply, Follow, MemberCursor, Refusal, Reply, Request, SyncFeeds, state_digest,
 };
+use crate::sync::staged::Staged;
 use crate::time::UnixSeconds;
 use crate::trust::{self, KeyUse, TrustBundle, TrustError};
 
@@ -20,6 +25,8 @@ use crate::trust::{self, KeyUse, TrustBundle, TrustError};
 pub struct MemberState {
     /// The feed as far as read.
     pub feed: FeedState,
+    /// Pages that follow on it and wait for a head: what [`Effect::Stage`] handed over before an answer was cut short.
+    pub staged: Vec<FeedPage>,
     /// This device's credentials, signed bytes.
     pub credentials: Vec<Vec<u8>>,
     /// The device's presentation key: credentials bound to another are not taken.
@@ -41,26 +48,32 @@ impl MemberState {
 pub struct WalletSession {
     trust: Verified<TrustBundle>,
     members: BTreeMap<MemberId, MemberState>,
-    staged: BTreeMap<MemberId, super::staged::Staged>,
+    staged: BTreeMap<MemberId, Staged>,
+    window: BlockWindow,
     disputed: Option<Verified<FeedHead>>,
     outcome: Option<Result<(), Refusal>>,
 }
 
 impl WalletSession {
     /// A session over what the phone holds.
-    pub fn new(trust: Verified<TrustBundle>, members: BTreeMap<MemberId, MemberState>) -> Self {
-        Self { trust, members, staged: BTreeMap::new(), disputed: None, outcome: None }
+    pub fn new(trust: Verified<TrustBundle>, mut members: BTreeMap<MemberId, MemberState>) -> Self {
+        let resumed = |(member, state): (&MemberId, &mut MemberState)| {
+            (*member, Staged::resumed(std::mem::take(&mut state.staged)))
+        };
+        let staged = members.iter_mut().map(resumed).collect();
+        Self { trust, members, staged, window: BlockWindow::default(), disputed: None, outcome: None }
     }
 
     /// The request that brings everything up to date, and begins the exchange.
     pub fn request(&mut self, follow: Follow) -> Request {
-        self.staged.clear();
+        self.end_exchange();
         self.outcome = None;
-        Request::SyncWallet(SyncWallet {
-            trust: self.trust.claims().version,
-            members: self.members.iter().map(|(member, state)| state.cursor(*member)).collect(),
-            follow,
-        })
+        let place = |(member, state): (&MemberId, &MemberState)| FeedPlace {
+            cursor: state.cursor(*member),
+            staged: self.staged.get(member).map_or(0, Staged::records),
+        };
+        let members = self.members.iter().map(place).collect();
+        Request::SyncFeeds(SyncFeeds { trust: self.trust.claims().version, members, follow })
     }
 
     /// Takes one reply. What it returns is to be made durable before the next is handled.
@@ -68,13 +81,15 @@ impl WalletSession {
         match reply {
             Reply::Done => self.finish(),
             Reply::Refused(refusal) => {
-                self.staged.clear();
+                self.end_exchange();
                 self.outcome = Some(Err(refusal));
                 let all = self.members.keys().filter(|_| refusal == Refusal::Forgotten);
                 Ok(all.copied().map(Effect::Forgotten).collect())
             }
             Reply::Trust(bytes) => Ok(self.take_trust(&bytes)?.into_iter().collect()),
             Reply::Feed(feed) => self.take_pages(feed),
+            Reply::FeedHead { member, head } => self.take_head(member, &head),
+            Reply::FeedBlock { member, block } => self.take_block(member, &block),
             Reply::Epoch { member, statement } => self.take_epoch(member, &statement),
             Reply::Credentials { member, credentials } => self.take_credentials(member, credentials),
             Reply::Retired(member) => {
@@ -111,6 +126,16 @@ impl WalletSession {
         self.outcome
     }
 
+    /// Records still to come under the heads that have come.
+    pub fn awaited(&self) -> u64 {
+        let awaited = |(member, staged): (&MemberId, &Staged)| {
+            let size = staged.head.as_ref()?.claims().extent.size;
+            let held = self.members.get(member)?.feed.next_seq().0 + staged.records();
+            Some(size.saturating_sub(held))
+        };
+        self.staged.iter().filter_map(awaited).sum()
+    }
+
     /// The trust bundle in force now.
     pub fn trust(&self) -> &Verified<TrustBundle> {
         &self.trust
@@ -123,9 +148,14 @@ impl WalletSession {
 
     fn finish(&mut self) -> Result<Vec<Effect>, SyncFault> {
         self.outcome = Some(Ok(()));
-        let unfinished = !self.staged.is_empty();
-        self.staged.clear();
+        let unfinished = self.staged.values().any(Staged::is_unfinished);
+        self.end_exchange();
         if unfinished { Err(SyncFault::NoHead) } else { Ok(Vec::new()) }
+    }
+
+    fn end_exchange(&mut self) {
+        self.staged.values_mut().for_each(Staged::end_exchange);
+        self.window = BlockWindow::default();
     }
 
     fn take_trust(&mut self, bytes: &[u8]) -> Result<Option<Effect>, SyncFault> {
@@ -137,28 +167,95 @@ impl WalletSession {
     }
 
     fn take_pages(&mut self, reply: FeedReply) -> Result<Vec<Effect>, SyncFault> {
-        let state = self.members.get(&reply.member).ok_or(SyncFault::UnknownMember)?;
-        if !self.staged.entry(reply.member).or_default().add(reply.pages) {
-            self.staged.remove(&reply.member);
-            return Err(SyncFault::TooMuch);
+        let member = reply.member;
+        if !self.members.contains_key(&member) {
+            return Err(SyncFault::UnknownMember);
         }
+        self.stage(member, reply.pages)?;
         let Some(head) = reply.head else {
             return Ok(Vec::new());
         };
-        let pages = self.staged.remove(&reply.member).unwrap_or_default().into_pages();
-        let head = self.verify_head(&head)?;
-        let feed = match state.feed.extend(&pages, &head) {
-            Ok(feed) => feed,
-            Err(fault) => {
-                self.disputed = Some(head);
-                return Err(SyncFault::Feed { member: reply.member, fault });
-            }
-        };
-        let update = MemberUpdate { member: reply.member, feed: feed.clone(), pages, head };
-        if let Some(state) = self.members.get_mut(&reply.member) {
-            state.feed = feed;
+        let head = self.verify_head(&head).inspect_err(|_| self.forget_staged(member))?;
+        self.complete(member, head)
+    }
+
+    /// Takes the head that the blocks which follow are to lead to.
+    fn take_head(&mut self, member: MemberId, head: &[u8]) -> Result<Vec<Effect>, SyncFault> {
+        let state = self.members.get(&member).ok_or(SyncFault::UnknownMember)?;
+        let head = self.verify_head(head)?;
+        if let Err(fault) = state.feed.check_head(head.claims()) {
+            return Err(self.dispute(member, head, fault));
         }
-        Ok(vec![Effect::Commit(Box::new(update))])
+        let held = state.feed.next_seq().0;
+        let staged = self.staged.entry(member).or_default();
+        let size = head.claims().extent.size;
+        if held + staged.records() > size {
+            staged.forget_pages();
+        }
+        if held + staged.records() == size {
+            return self.complete(member, head);
+        }
+        staged.head = Some(head);
+        Ok(Vec::new())
+    }
+
+    fn take_block(&mut self, member: MemberId, block: &FeedBlock) -> Result<Vec<Effect>, SyncFault> {
+        let held = self.members.get(&member).ok_or(SyncFault::UnknownMember)?.feed.next_seq();
+        let staged = self.staged.entry(member).or_default();
+        let head = staged.head.clone().ok_or(SyncFault::NoHead)?;
+        let pages = self.window.read_block(block)?;
+        let first = pages.first().ok_or(SyncFault::Unexpected)?.first_seq();
+        let expected = Seq(held.0 + staged.records());
+        if staged.begin() && first == held {
+            // The server does not count on what came before.
+            staged.forget_pages();
+        } else if first != expected {
+            return Err(SyncFault::Feed { member, fault: FeedFault::Gap { expected, got: first } });
+        }
+        self.stage(member, pages.clone())?;
+        let (limit, staged) = (head.claims().extent.size, self.staged.entry(member).or_default());
+        let got = held.0 + staged.records();
+        if got == limit {
+            return self.complete(member, head);
+        }
+        if got > limit {
+            let fault = FeedFault::TooLong { limit, got };
+            return Err(self.dispute(member, head, fault));
+        }
+        staged.keep();
+        Ok(vec![Effect::Stage { member, pages, size: limit }])
+    }
+
+    fn stage(&mut self, member: MemberId, pages: Vec<FeedPage>) -> Result<(), SyncFault> {
+        if self.staged.entry(member).or_default().add(pages) {
+            return Ok(());
+        }
+        self.forget_staged(member);
+        Err(SyncFault::TooMuch)
+    }
+
+    fn forget_staged(&mut self, member: MemberId) {
+        self.staged.remove(&member);
+    }
+
+    /// Everything up to the head has come: it is taken as a whole, or not at all.
+    fn complete(&mut self, member: MemberId, head: Verified<FeedHead>) -> Result<Vec<Effect>, SyncFault> {
+        let pages = self.staged.remove(&member).unwrap_or_default().into_pages();
+        let state = self.members.get_mut(&member).ok_or(SyncFault::UnknownMember)?;
+        match state.feed.extend(&pages, &head) {
+            Ok(feed) => {
+                state.feed = feed.clone();
+                Ok(vec![Effect::Commit(Box::new(MemberUpdate { member, feed, pages, head }))])
+            }
+            Err(fault) => Err(self.dispute(member, head, fault)),
+        }
+    }
+
+    /// Whatever was to lead to this head is forgotten, and the head kept for whoever asks.
+    fn dispute(&mut self, member: MemberId, head: Verified<FeedHead>, fault: FeedFault) -> SyncFault {
+        self.forget_staged(member);
+        self.disputed = Some(head);
+        SyncFault::Feed { member, fault }
     }
 
     /// Enters a new epoch, unless more is held than was kept: that is handed back first.
@@ -229,6 +326,16 @@ pub enum Effect {
     TakeTrust(Verified<TrustBundle>),
     /// Records and cursor of one member.
     Commit(Box<MemberUpdate>),
+    /// Records on their way: to be kept if that can be, and shown to nobody before the [`Self::Commit`] that has them too.
+    /// Pages that begin where the feed held ends take the place of all staged before.
+    Stage {
+        /// Whose.
+        member: MemberId,
+        /// Those that came.
+        pages: Vec<FeedPage>,
+        /// Records of the feed when all have come.
+        size: u64,
+    },
     /// All of this device's credentials of a member.
     Credentials {
         /// Whose.
@@ -285,9 +392,12 @@ pub enum SyncFault {
     /// More than the bounds allow.
     #[error("more than the bounds allow")]
     TooMuch,
-    /// Records without a head over them.
-    #[error("records without a signed head")]
+    /// Records without a head over them, or a head without its records.
+    #[error("records and signed head do not come together")]
     NoHead,
+    /// A block that cannot be read.
+    #[error("block of records not read")]
+    Block(#[from] BlockFault),
     /// The head, or the statement of a new epoch, is not signed by a head key of the bundle.
     #[error("feed head does not verify")]
     BadHead,

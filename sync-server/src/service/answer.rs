@@ -144,7 +144,7 @@ impl<S: Store> Service<S> {
                 let facility = self.enrol(seat.peer(), enrol).await?;
                 sink.send(Reply::Enrolled(facility)).await
             }
-            Permit::Wallet(id, device, sync) => self.sync_wallet(seat, id, device, sync, sink).await,
+            Permit::Wallet(id, device, sync) => self.sync_wallet(seat, id, device, &sync, sink).await,
             Permit::Personal(id, device, sync) => self.sync_personal(seat, id, device, sync, sink).await,
             Permit::HandBack(device, handed) => self.take_back(device, handed).await,
             Permit::Readmit(shown) => self.readmit(seat.peer(), shown, sink).await,

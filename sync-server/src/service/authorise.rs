@@ -2,15 +2,14 @@
 
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest};
-use bhyt_core::sync::messages::{
-    Activate, Enrol, HandBack, Readmit, Refusal, Request, SyncTerminal, SyncWallet,
-};
+use bhyt_core::sync::messages::{Activate, Enrol, HandBack, Readmit, Refusal, Request, SyncTerminal};
 use bhyt_core::sync::operators::OperatorRole;
 use bhyt_core::sync::personal::SyncPersonal;
 
 use super::principal::Principal;
 use super::values::{DeviceV2, TerminalV1};
 use super::values_operators::OperatorV2;
+use super::wallet_sync::WalletSync;
 
 /// A request that its asker may make, with who asks. Only [`authorise`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +19,7 @@ pub enum Permit<'a> {
     /// A terminal may try a one-time token.
     Enrol(&'a Enrol),
     /// A phone may sync the members it holds.
-    Wallet(KeyId, &'a DeviceV2, &'a SyncWallet),
+    Wallet(KeyId, &'a DeviceV2, WalletSync),
     /// A terminal may sync.
     Terminal(KeyId, &'a TerminalV1, &'a SyncTerminal),
     /// A phone may edit the documents of the members it holds.
@@ -47,7 +46,12 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
         }
         // A terminal whose answer was lost asks again.
         (Principal::Stranger | Principal::Terminal(..), Request::Enrol(enrol)) => Ok(Permit::Enrol(enrol)),
-        (Principal::Device(id, device), Request::SyncWallet(sync)) => Ok(Permit::Wallet(*id, device, sync)),
+        (Principal::Device(id, device), Request::SyncWallet(sync)) => {
+            Ok(Permit::Wallet(*id, device, sync.into()))
+        }
+        (Principal::Device(id, device), Request::SyncFeeds(sync)) => {
+            Ok(Permit::Wallet(*id, device, sync.into()))
+        }
         (Principal::Device(_, device), Request::HandBack(handed)) => Ok(Permit::HandBack(device, handed)),
         (Principal::Stranger | Principal::Device(..), Request::Readmit(shown)) => Ok(Permit::Readmit(shown)),
         (Principal::Device(id, device), Request::SyncPersonal(sync)) => {
@@ -76,7 +80,8 @@ pub fn authorise<'a>(principal: &'a Principal, request: &'a Request) -> Result<P
             | Request::ActivateP256(_)
             | Request::HandBack(_)
             | Request::SyncPersonal(_)
-            | Request::Readmit(_),
+            | Request::Readmit(_)
+            | Request::SyncFeeds(_),
         ) => Err(Refusal::NotAuthorised),
     }
 }

@@ -63,6 +63,7 @@ impl<S: Store> Service<S> {
             | Request::ActivateP256(_)
             | Request::Enrol(_)
             | Request::SyncWallet(_)
+            | Request::SyncFeeds(_)
             | Request::SyncTerminal(_)
             | Request::HandBack(_)
             | Request::SyncPersonal(_)

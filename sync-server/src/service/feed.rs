@@ -69,6 +69,11 @@ pub(crate) struct ServedHead {
 }
 
 impl ServedHead {
+    /// Where the next record will stand.
+    pub(crate) fn next_seq(&self) -> Seq {
+        Seq(self.extent.size)
+    }
+
     /// The signed bytes.
     pub(crate) fn signed(&self) -> &[u8] {
         &self.kept.signed

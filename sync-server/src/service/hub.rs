@@ -14,6 +14,7 @@ use bhyt_core::sync::personal::PersonalCursor;
 use tokio::sync::Notify;
 
 use super::answer::Peer;
+use super::feed_answer::FeedForm;
 use super::values_personal::Stamp;
 
 /// All seats taken.
@@ -145,6 +146,7 @@ pub(crate) enum Following {
     Nothing,
     Wallet {
         trust: u64,
+        form: FeedForm,
         members: BTreeMap<MemberId, MemberCursor>,
     },
     Terminal {
@@ -198,17 +200,17 @@ impl Seat {
     }
 
     /// Follows these members from now on, with those followed before; what changes meanwhile is news.
-    pub(crate) fn follow_members(&self, trust: u64, cursors: &[MemberCursor]) {
+    pub(crate) fn follow_members(&self, trust: u64, form: FeedForm, cursors: &[MemberCursor]) {
         let mut state = lock(&self.state);
         let new = cursors.iter().map(|cursor| (cursor.member, *cursor));
         match &mut state.following {
-            Following::Wallet { trust: held, members } => {
-                *held = trust;
+            Following::Wallet { trust: held, form: read, members } => {
+                (*held, *read) = (trust, form);
                 members.extend(new);
             }
             Following::Nothing | Following::Terminal { .. } => {
                 let members = new.collect();
-                state.following = Following::Wallet { trust, members };
+                state.following = Following::Wallet { trust, form, members };
             }
         }
         drop(state);

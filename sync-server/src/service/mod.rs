@@ -24,6 +24,7 @@ mod docs;
 mod epochs;
 mod fault;
 mod feed;
+mod feed_answer;
 #[doc(hidden)]
 pub mod fuzzing;
 mod hand_back;
@@ -86,6 +87,7 @@ pub use hub::{News, Seat};
 pub use parts::{KeyRing, NoHook, PublishHook, ServiceParts, ServiceSettings, TrustSource};
 pub use principal::Principal;
 pub use restored::mark_restored;
+pub use wallet_sync::WalletSync;
 
 /// The service over a store. Shared by all connections.
 #[derive(Debug)]

@@ -46,7 +46,10 @@ impl<S: Store> Service<S> {
     /// # Errors
     /// [`Refusal::Forgotten`], or [`Refusal::Busy`] while the server awaits a status list.
     pub(crate) fn check_forgotten(&self, principal: &Principal, request: &Request) -> Result<(), Refusal> {
-        let phone = matches!((principal, request), (Principal::Stranger, Request::SyncWallet(_)));
+        let phone = matches!(
+            (principal, request),
+            (Principal::Stranger, Request::SyncWallet(_) | Request::SyncFeeds(_))
+        );
         if phone && self.restored.is_some() {
             self.check_issuing()?;
         }

@@ -1,5 +1,5 @@
-//! What brings a phone up to date: trust bundles, then each member's feed from where the phone is, with the signed head
-//! in the last piece, and the phone's credentials. A phone that has everything gets Done and nothing else.
+//! What brings a phone up to date: trust bundles, then each member's feed from where the phone is, and the phone's
+//! credentials. A phone that has everything gets Done and nothing else.
 
 use std::collections::BTreeSet;
 
@@ -9,17 +9,42 @@ use bhyt_core::keys::KeyId;
 use bhyt_core::limits::WALLET_MEMBERS_MAX;
 use bhyt_core::merkle::TreeHash;
 use bhyt_core::record::Seq;
-use bhyt_core::seal::SealKey;
-use bhyt_core::sync::messages::{FeedReply, Follow, MemberCursor, Refusal, Reply, SyncWallet, state_digest};
+use bhyt_core::sync::messages::{
+    FeedPlace, Follow, MemberCursor, Refusal, Reply, SyncFeeds, SyncWallet, state_digest,
+};
 
 use super::Service;
 use super::answer::ReplySink;
 use super::bindings::Holder;
-use super::fault::{ServiceFault, Stop};
+use super::fault::Stop;
 use super::feed::ServedHead;
+use super::feed_answer::{FeedAnswer, FeedForm};
 use super::hub::{Following, News, Seat};
 use super::values::{DeviceV2, HeldMemberV2};
 use crate::store::Store;
+
+/// What a phone asks, however it says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WalletSync {
+    trust: u64,
+    places: Vec<FeedPlace>,
+    follow: Follow,
+    form: FeedForm,
+}
+
+impl From<&SyncFeeds> for WalletSync {
+    fn from(sync: &SyncFeeds) -> Self {
+        let SyncFeeds { trust, members, follow } = sync.clone();
+        Self { trust, places: members, follow, form: FeedForm::Blocks }
+    }
+}
+
+impl From<&SyncWallet> for WalletSync {
+    fn from(sync: &SyncWallet) -> Self {
+        let places = sync.members.iter().map(|cursor| FeedPlace { cursor: *cursor, staged: 0 });
+        Self { trust: sync.trust, places: places.collect(), follow: sync.follow, form: FeedForm::Pages }
+    }
+}
 
 impl<S: Store> Service<S> {
     /// Answers a phone's sync.
@@ -28,30 +53,33 @@ impl<S: Store> Service<S> {
         seat: &Seat,
         id: KeyId,
         device: &DeviceV2,
-        sync: &SyncWallet,
+        sync: &WalletSync,
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
-        let asked: BTreeSet<MemberId> = sync.members.iter().map(|cursor| cursor.member).collect();
-        if sync.members.len() > WALLET_MEMBERS_MAX || asked.len() < sync.members.len() {
+        let asked: BTreeSet<MemberId> = sync.places.iter().map(|place| place.cursor.member).collect();
+        if sync.places.len() > WALLET_MEMBERS_MAX || asked.len() < sync.places.len() {
             return Err(Refusal::Malformed.into());
         }
-        let held = |cursor: &&MemberCursor| holding(device, cursor.member).is_some();
+        let held = |cursor: &MemberCursor| holding(device, cursor.member).is_some();
         if sync.follow == Follow::Stay {
             // Before anything is read: what changes from here on is news.
-            let cursors: Vec<_> = sync.members.iter().filter(held).copied().collect();
-            seat.follow_members(sync.trust, &cursors);
+            let cursors: Vec<_> = sync.places.iter().map(|place| place.cursor).filter(held).collect();
+            seat.follow_members(sync.trust, sync.form, &cursors);
         }
         let trust = self.send_trust(sync.trust, sink).await?;
-        let mut cursors = Vec::with_capacity(sync.members.len());
-        for cursor in &sync.members {
-            match holding(device, cursor.member) {
-                None if self.may_have_forgotten() => sink.send(Reply::Forgotten(cursor.member)).await?,
-                None => sink.send(Reply::Retired(cursor.member)).await?,
-                Some(held) => cursors.push(self.sync_member(id, held, cursor, sink).await?),
+        let mut answer = FeedAnswer::new(sync.form, sink);
+        let mut cursors = Vec::with_capacity(sync.places.len());
+        for place in &sync.places {
+            match holding(device, place.cursor.member) {
+                None if self.may_have_forgotten() => {
+                    answer.send(Reply::Forgotten(place.cursor.member)).await?;
+                }
+                None => answer.send(Reply::Retired(place.cursor.member)).await?,
+                Some(held) => cursors.push(self.sync_member(id, held, place, &mut answer).await?),
             }
         }
         if sync.follow == Follow::Stay {
-            seat.follow_members(trust, &cursors);
+            seat.follow_members(trust, sync.form, &cursors);
         }
         Ok(())
     }
@@ -65,27 +93,28 @@ impl<S: Store> Service<S> {
         news: &News,
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
-        let Following::Wallet { trust, mut members } = seat.following() else {
+        let Following::Wallet { trust, form, mut members } = seat.following() else {
             return Ok(());
         };
-        let mut counted = Counted { sink, sent: 0 };
-        let trust = self.send_trust(trust, &mut counted).await?;
+        let mut answer = FeedAnswer::new(form, sink);
+        let trust = self.send_trust(trust, &mut answer).await?;
         for member in &news.members {
             let Some(cursor) = members.get_mut(member) else {
                 continue;
             };
             match holding(device, *member) {
-                None => counted.send(Reply::Retired(*member)).await?,
+                None => answer.send(Reply::Retired(*member)).await?,
                 Some(held) => {
-                    *cursor = self.sync_member(id, held, cursor, &mut counted).await?;
-                    self.send_personal_news(seat, *member, &mut counted).await?;
+                    let place = FeedPlace { cursor: *cursor, staged: 0 };
+                    *cursor = self.sync_member(id, held, &place, &mut answer).await?;
+                    self.send_personal_news(seat, *member, &mut answer).await?;
                 }
             }
         }
-        if counted.sent > 0 {
-            counted.send(Reply::Done).await?;
+        if answer.sent() > 0 {
+            answer.send(Reply::Done).await?;
         }
-        seat.note(Following::Wallet { trust, members });
+        seat.note(Following::Wallet { trust, form, members });
         Ok(())
     }
 
@@ -116,38 +145,39 @@ impl<S: Store> Service<S> {
         &self,
         id: KeyId,
         held: &HeldMemberV2,
-        cursor: &MemberCursor,
-        sink: &mut impl ReplySink,
+        place: &FeedPlace,
+        answer: &mut FeedAnswer<'_, impl ReplySink>,
     ) -> Result<MemberCursor, Stop> {
+        let FeedPlace { cursor, staged } = place;
         let holder = Holder { device: id, key: held.presentation_key };
         let now = self.clock.now();
         let told = match self.restored {
-            Some(_) => self.tell_epochs(cursor, sink).await?,
+            Some(_) => self.tell_epochs(cursor, answer).await?,
             None => Some(Told::Nothing),
         };
         // It holds more than we do: it hands that back, and asks again.
         let Some(told) = told else { return Ok(*cursor) };
         let (member, credentials) = self.bound_cards(held.member, holder, now).await?;
         let head = self.served_head(held.member).await?;
-        let there = place(held.member, head.as_ref(), &credentials);
+        let there = place_of(held.member, head.as_ref(), &credentials);
         let same = there.state == cursor.state && there.extent.size == cursor.extent.size;
-        if there == *cursor || (same && told == Told::Nothing) {
+        if *staged == 0 && (there == *cursor || (same && told == Told::Nothing)) {
             return Ok(there);
         }
         let head = match head {
             Some(head) => {
                 let from = match told {
-                    Told::Nothing => continued_from(&cursor.extent, &head.extent),
-                    // What it has is the beginning of what was kept.
+                    Told::Nothing => continued_from(place, &head.extent),
+                    // What it has is the beginning of what was kept; what it had staged is of before.
                     Told::Epochs => Seq(cursor.extent.size),
                 };
-                Some(self.send_feed(held.member, &member.key, from, sink).await?)
+                Some(self.send_feed(held.member, &member.key, from, answer).await?)
             }
             None => None,
         };
-        let there = place(held.member, head.as_ref(), &credentials);
+        let there = place_of(held.member, head.as_ref(), &credentials);
         let reply = Reply::Credentials { member: held.member, credentials };
-        sink.send(reply).await?;
+        answer.send(reply).await?;
         Ok(there)
     }
 
@@ -175,38 +205,6 @@ impl<S: Store> Service<S> {
         self.settle(member).await?;
         Ok(Some(told))
     }
-
-    /// Sends the records from `from` on, as far as the feed goes by then; returns the head that went with the last.
-    async fn send_feed(
-        &self,
-        member: MemberId,
-        key: &SealKey,
-        mut from: Seq,
-        sink: &mut impl ReplySink,
-    ) -> Result<ServedHead, Stop> {
-        let mut stalled = 0;
-        while stalled < STALLS_MAX {
-            let pages = self.feed_pages(member, key, from, PAGES_IN_FRAME).await?;
-            let end = pages.last().map_or(from, |page| page.next_seq());
-            // Read after the pages, so it covers them; a head that went on meanwhile has more pages to follow.
-            let missing = ServiceFault::Inconsistent { what: "feed head" };
-            let head = self.served_head(member).await?.ok_or(missing)?;
-            let head = match end.0 == head.extent.size {
-                true => self.trusted_head(head).await?,
-                false => None,
-            };
-            stalled += u32::from(end == from && head.is_none());
-            if head.is_some() || end > from {
-                let signed = head.as_ref().map(|head| head.signed().to_vec());
-                sink.send(Reply::Feed(FeedReply { member, pages, head: signed })).await?;
-            }
-            if let Some(head) = head {
-                return Ok(head);
-            }
-            from = end;
-        }
-        Err(ServiceFault::Inconsistent { what: "feed" }.into())
-    }
 }
 
 /// What a phone was told of its feed before its records.
@@ -216,25 +214,12 @@ enum Told {
     Epochs,
 }
 
-/// Counts what goes through.
-struct Counted<'s, K> {
-    sink: &'s mut K,
-    sent: u32,
-}
-
-impl<K: ReplySink> ReplySink for Counted<'_, K> {
-    async fn send(&mut self, reply: Reply) -> Result<(), Stop> {
-        self.sent += 1;
-        self.sink.send(reply).await
-    }
-}
-
 fn holding(device: &DeviceV2, member: MemberId) -> Option<&HeldMemberV2> {
     device.members.iter().find(|held| held.member == member)
 }
 
 /// Where a phone is that has this head's records and these credentials.
-fn place(member: MemberId, head: Option<&ServedHead>, credentials: &[Vec<u8>]) -> MemberCursor {
+fn place_of(member: MemberId, head: Option<&ServedHead>, credentials: &[Vec<u8>]) -> MemberCursor {
     let nothing = Extent { epoch: NO_EPOCH, size: 0 };
     let root = head.map_or_else(TreeHash::of_empty_tree, |head| head.root);
     MemberCursor {
@@ -244,18 +229,14 @@ fn place(member: MemberId, head: Option<&ServedHead>, credentials: &[Vec<u8>]) -
     }
 }
 
-/// Where to go on: where the phone is, or from the start when it is in another epoch or ahead of us. The phone then sees
-/// by the signed head what happened.
-fn continued_from(phone: &Extent, server: &Extent) -> Seq {
-    match phone.epoch == server.epoch && phone.size <= server.size {
-        true => Seq(phone.size),
-        false => Seq(0),
-    }
+/// Where to go on: after what the phone has, or from the start when it is in another epoch or ahead of us. The phone then
+/// sees by the signed head what happened. What it has staged counts where it can follow on what is there.
+fn continued_from(phone: &FeedPlace, server: &Extent) -> Seq {
+    let Extent { epoch, size } = phone.cursor.extent;
+    let held = if epoch == server.epoch && size <= server.size { size } else { 0 };
+    let staged = held.saturating_add(phone.staged);
+    Seq(if held == size && staged <= server.size { staged } else { held })
 }
 
 /// Of a phone that has seen no head.
 const NO_EPOCH: Epoch = Epoch(0);
-/// Pages in one frame: each is at most 16 kB.
-const PAGES_IN_FRAME: usize = 8;
-/// Times that nothing new may be found where the head says there is something.
-const STALLS_MAX: u32 = 3;

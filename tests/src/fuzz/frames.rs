@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use bhyt_core::card_record::{CardStanding, ReducedCode};
 use bhyt_core::codec::{self, Schema};
-use bhyt_core::feed::{Epoch, Extent};
+use bhyt_core::feed::{BlockWindow, Epoch, Extent};
 use bhyt_core::ids::{FacilityCode, MemberId, OperationId, StatusIndex};
 use bhyt_core::keys::{KeyId, SecretKey};
 use bhyt_core::presentation_key::KeyKind;
@@ -16,8 +16,8 @@ use bhyt_core::sync::admin::{
 };
 use bhyt_core::sync::audit::{AuditAction, AuditLine, AuditOutcome, AuditPage, AuditQuery, AuditSubject};
 use bhyt_core::sync::messages::{
-    Activate, Enrol, FeedReply, Follow, Hello, MemberCursor, ProofBytes, Refusal, Reply, Request,
-    SnapshotPiece, SyncTerminal, SyncWallet,
+    Activate, Enrol, FeedPlace, FeedReply, Follow, Hello, MemberCursor, ProofBytes, Refusal, Reply, Request,
+    SnapshotPiece, SyncFeeds, SyncTerminal, SyncWallet,
 };
 use bhyt_core::sync::operators::{NewOperator, OperatorChange, OperatorLabel, OperatorRole, OperatorView};
 use bhyt_core::time::UnixSeconds;
@@ -128,6 +128,11 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::from(activate),
         Request::Enrol(Enrol { token: text(), terminal_key: key }),
         Request::SyncWallet(SyncWallet { trust: 1, members: vec![cursor; 2], follow: Follow::Stay }),
+        Request::SyncFeeds(SyncFeeds {
+            trust: 1,
+            members: vec![FeedPlace { cursor, staged: 9 }; 2],
+            follow: Follow::Stay,
+        }),
         Request::SyncTerminal(SyncTerminal {
             trust: 1,
             status: Some((VERSION, key.key_id())),
@@ -154,6 +159,8 @@ fn replies() -> Vec<Reply> {
         Reply::Enrolled(FacilityCode::parse("79024").expect("a code")),
         Reply::Trust(bytes.clone()),
         Reply::Feed(feed),
+        Reply::FeedHead { member: MEMBER, head: bytes.clone() },
+        Reply::FeedBlock { member: MEMBER, block: BlockWindow::default().make_block(&ledger.since(0)).0 },
         Reply::Credentials { member: MEMBER, credentials: vec![bytes.clone(); 3] },
         Reply::Retired(MEMBER),
         Reply::StatusDelta(bytes.clone()),

@@ -236,8 +236,12 @@ impl World {
         let possession = ProofBytes::from(&proof.seal(signature));
         let request = Request::from(Activate { alias, code, presentation_key, possession });
         if let [Reply::Activated(member), Reply::Done] = self.ask(who, request).await[..] {
-            let state =
-                MemberState { feed: FeedState::new(member), credentials: Vec::new(), presentation_key };
+            let state = MemberState {
+                feed: FeedState::new(member),
+                staged: Vec::new(),
+                credentials: Vec::new(),
+                presentation_key,
+            };
             let mut members = self.phones.get(&who).map(|it| it.members().clone()).unwrap_or_default();
             members.entry(member).or_insert(state);
             self.phones.insert(who, WalletSession::new((*RING.bundle).clone(), members));

@@ -10,7 +10,7 @@ use std::sync::LazyLock;
 use bhyt_core::card::CardClaims;
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::codec;
-use bhyt_core::feed::{FeedPage, FeedState};
+use bhyt_core::feed::{BlockWindow, FeedPage, FeedState};
 use bhyt_core::held_status::HeldStatus;
 use bhyt_core::ids::{MemberId, StatusIndex};
 use bhyt_core::limits::STATUS_BYTES_MAX;
@@ -67,6 +67,7 @@ impl Wallet {
         let trust = AUTHORITY.trust(&AUTHORITY.bundle(1, at(2026, 5, 1)));
         let state = |member| MemberState {
             feed: FeedState::new(member),
+            staged: Vec::new(),
             credentials: Vec::new(),
             presentation_key: Phone::new(8).key(),
         };
@@ -80,7 +81,7 @@ impl Wallet {
         let mut steps = 0;
         while !input.is_empty() && steps < STEPS_MAX {
             steps += 1;
-            let kind = input.byte() % 10;
+            let kind = input.byte() % 11;
             let reply = match kind {
                 0..=3 => common(input, kind),
                 4 => self.feed(input),
@@ -96,8 +97,12 @@ impl Wallet {
                     self.session.request(Follow::Stay);
                     None
                 }
-                _ => {
+                9 => {
                     self.session.restart(*input.pick(&MEMBERS));
+                    None
+                }
+                _ => {
+                    self.blocks(input);
                     None
                 }
             };
@@ -121,6 +126,28 @@ impl Wallet {
         let key = if how & 8 == 0 { &AUTHORITY.head_key } else { &AUTHORITY.card_key };
         let head = (how & 16 == 0).then(|| sign_head(key, ledger.head(size)));
         Some(Reply::Feed(FeedReply { member: MemberId([ledger.member.0[0] ^ (how >> 7); 16]), pages, head }))
+    }
+
+    /// A head and the blocks to it, or some of them, or others.
+    fn blocks(&mut self, input: &mut Input<'_>) {
+        let Some(ledger) = self.ledgers.get(usize::from(input.byte() & 1)) else { return };
+        let how = input.byte();
+        let held = self.session.members().get(&ledger.member).map_or(0, |state| state.feed.next_seq().0);
+        let from = if how & 1 == 0 { held } else { u64::from(input.byte()) };
+        let size = if how & 2 == 0 { ledger.size() } else { u64::from(input.byte()) };
+        let head = sign_head(&AUTHORITY.head_key, ledger.head(size));
+        let mut replies = vec![Reply::FeedHead { member: ledger.member, head }];
+        let mut window = BlockWindow::default();
+        for pages in ledger.since(from).chunks(1 + usize::from(how >> 2 & 3)) {
+            let (block, _) = window.make_block(pages);
+            replies.push(Reply::FeedBlock { member: ledger.member, block });
+        }
+        if how & 16 == 16 {
+            replies.remove(usize::from(input.byte()) % replies.len());
+        }
+        for reply in replies {
+            self.take(reply);
+        }
     }
 
     fn credentials(&self, input: &mut Input<'_>) -> Reply {
@@ -167,6 +194,11 @@ impl Wallet {
                 assert_eq!(again.as_ref(), Ok(&update.feed), "what is stored leads to the head");
                 let mark = was.feed.mark().map(|mark| mark.extent);
                 assert!(Some(update.head.claims().extent) >= mark, "a feed never goes back");
+            }
+            Effect::Stage { member, pages, size } => {
+                let mark = |session: &WalletSession| session.members().get(&member).map(|it| it.feed.clone());
+                assert!(mark(before) == mark(&self.session), "nothing staged is held");
+                assert!(pages.last().is_some_and(|page| page.next_seq().0 < size), "the last is committed");
             }
             Effect::Credentials { member, credentials } => {
                 let state = self.session.members().get(&member).expect("a member held");

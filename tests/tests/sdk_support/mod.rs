@@ -10,7 +10,7 @@ use bhyt_core::card::CardClaims;
 use bhyt_core::card_record::{CardRecord, CardStanding};
 use bhyt_core::codec;
 use bhyt_core::cose::Unsigned;
-use bhyt_core::feed::{Epoch, Extent, FeedHead, FeedPage};
+use bhyt_core::feed::{BlockWindow, Epoch, Extent, FeedHead, FeedPage};
 use bhyt_core::ids::{FacilityCode, MemberId};
 use bhyt_core::limits::{FRAME_BYTES_MAX, STATUS_DELTAS_MAX};
 use bhyt_core::merkle::Frontier;
@@ -18,7 +18,7 @@ use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Seq};
 use bhyt_core::status::StatusList;
 use bhyt_core::sync::messages::{
-    Activate, FeedReply, Follow, Hello, Refusal, Reply, Request, SnapshotPiece, SyncTerminal, SyncWallet,
+    Activate, FeedPlace, Follow, Hello, Refusal, Reply, Request, SnapshotPiece, SyncFeeds, SyncTerminal,
     state_digest,
 };
 use bhyt_core::time::UnixSeconds;
@@ -67,8 +67,8 @@ pub(crate) struct State {
     pub(crate) records: Vec<Record>,
     pub(crate) holder: Option<PresentationKey>,
     pub(crate) held: bool,
-    /// Feeds sent without their last page; counts down.
-    pub(crate) feeds_cut: usize,
+    /// Feeds sent with other records than those signed; counts down.
+    pub(crate) feeds_forged: usize,
     pub(crate) list: Option<StatusList>,
     /// Lists before it, from which this server has deltas.
     pub(crate) past: Vec<StatusList>,
@@ -143,7 +143,9 @@ impl Server {
             let next = card.unwrap().corrected(body, self.clock.now());
             state.records.push(next);
             state.time = self.clock.now();
-            (vec![state.feed_from(from), Reply::Done], state.connections.clone())
+            let mut pushes = state.feed_from(from);
+            pushes.push(Reply::Done);
+            (pushes, state.connections.clone())
         };
         push(&connections, &pushes).await;
     }
@@ -203,7 +205,7 @@ impl State {
             records: vec![first],
             holder: None,
             held: true,
-            feeds_cut: 0,
+            feeds_forged: 0,
             list: None,
             past: Vec::new(),
             piece_bytes: 64 * 1024,
@@ -258,17 +260,26 @@ impl State {
         FeedHead { member: MEMBER, extent, root: frontier.root(), time: self.time }
     }
 
-    fn feed_from(&self, size: usize) -> Reply {
+    /// The head, and the blocks that lead to it.
+    fn feed_from(&mut self, size: usize) -> Vec<Reply> {
         let from = Seq(size as u64);
         let pages = self.pages();
         let pages = pages.iter().filter(|page| page.next_seq() > from);
         let key = &self.authority.head_key;
         let head = Unsigned::new(self.head(), key.public_key().key_id()).sign(key);
-        Reply::Feed(FeedReply {
-            member: MEMBER,
-            pages: pages.filter_map(|page| page.since(from)).collect(),
-            head: Some(head.bytes().to_vec()),
-        })
+        let mut pages: Vec<FeedPage> = pages.filter_map(|page| page.since(from)).collect();
+        if self.feeds_forged > 0 {
+            self.feeds_forged -= 1;
+            pages = pages.iter().map(forged).collect();
+        }
+        let mut replies = vec![Reply::FeedHead { member: MEMBER, head: head.bytes().to_vec() }];
+        let (mut window, mut rest) = (BlockWindow::default(), &pages[..]);
+        while !rest.is_empty() {
+            let (block, count) = window.make_block(rest);
+            rest = &rest[count..];
+            replies.push(Reply::FeedBlock { member: MEMBER, block });
+        }
+        replies
     }
 
     fn answer(&mut self, request: Request) -> Vec<Reply> {
@@ -280,9 +291,13 @@ impl State {
                 Some(_) => vec![Reply::Enrolled(FacilityCode::parse("99024").unwrap()), Reply::Done],
                 None => vec![Reply::Refused(Refusal::BadCode)],
             },
-            Request::SyncWallet(sync) => self.answer_wallet(&sync),
+            Request::SyncFeeds(sync) => self.answer_wallet(&sync),
             Request::SyncTerminal(sync) => self.answer_terminal(&sync),
-            Request::Admin(_) | Request::HandBack(_) | Request::SyncPersonal(_) | Request::Readmit(_) => {
+            Request::SyncWallet(_)
+            | Request::Admin(_)
+            | Request::HandBack(_)
+            | Request::SyncPersonal(_)
+            | Request::Readmit(_) => {
                 vec![Reply::Refused(Refusal::NotAuthorised)]
             }
         }
@@ -298,9 +313,9 @@ impl State {
         }
     }
 
-    fn answer_wallet(&mut self, sync: &SyncWallet) -> Vec<Reply> {
+    fn answer_wallet(&mut self, sync: &SyncFeeds) -> Vec<Reply> {
         let mut replies = self.trust_after(sync.trust);
-        for cursor in &sync.members {
+        for FeedPlace { cursor, staged } in &sync.members {
             if !self.held {
                 replies.push(Reply::Retired(cursor.member));
                 continue;
@@ -308,17 +323,7 @@ impl State {
             let (head, bound) = (self.head(), self.bound());
             let state = state_digest(&head.root.0, [bound.as_slice()]);
             if (cursor.extent, cursor.state) != (head.extent, state) {
-                // Two frames: the head only with the last.
-                let Reply::Feed(mut feed) = self.feed_from(cursor.extent.size as usize) else {
-                    unreachable!("a feed")
-                };
-                let head = feed.head.take();
-                if self.feeds_cut > 0 {
-                    self.feeds_cut -= 1;
-                    feed.pages.pop();
-                }
-                replies.push(Reply::Feed(feed));
-                replies.push(Reply::Feed(FeedReply { member: MEMBER, pages: vec![], head }));
+                replies.extend(self.feed_from((cursor.extent.size + staged) as usize));
                 replies.push(Reply::Credentials { member: MEMBER, credentials: vec![bound] });
             }
         }
@@ -368,6 +373,15 @@ impl State {
     }
 }
 
+/// The page as a liar sends it: each record was recorded a second later.
+fn forged(page: &FeedPage) -> FeedPage {
+    let mut other = FeedPage::new(page.first_seq(), PageSeed([0; 32]));
+    for (_, record) in page.records() {
+        other.push(Record { time: record.time.plus(1), ..record.clone() }).unwrap();
+    }
+    other
+}
+
 /// Waits for something that another task brings about, for ten seconds at most.
 pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
     let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
@@ -381,7 +395,7 @@ pub(crate) async fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 /// Whether a request asks to stay.
 pub(crate) fn stays(request: &Request) -> bool {
     match request {
-        Request::SyncWallet(sync) => sync.follow == Follow::Stay,
+        Request::SyncFeeds(sync) => sync.follow == Follow::Stay,
         Request::SyncTerminal(sync) => sync.follow == Follow::Stay,
         _ => false,
     }

@@ -33,13 +33,13 @@ async fn a_member_that_the_device_does_not_hold_is_to_be_wiped() {
     let world = World::new().await;
     world.member_with_card().await;
     let mut phone = world.phone(1, 1).await;
-    let Request::SyncWallet(mut sync) = phone.session.request(Follow::Once) else { panic!() };
+    let Request::SyncFeeds(mut sync) = phone.session.request(Follow::Once) else { panic!() };
     let stranger = bhyt_core::ids::MemberId([7; 16]);
-    sync.members[0].member = stranger;
-    let replies = world.ask(1, Request::SyncWallet(sync.clone())).await;
+    sync.members[0].cursor.member = stranger;
+    let replies = world.ask(1, Request::SyncFeeds(sync.clone())).await;
     assert_eq!(replies, [Reply::Retired(stranger), Reply::Done]);
     sync.members.push(sync.members[0]);
-    let replies = world.ask(1, Request::SyncWallet(sync)).await;
+    let replies = world.ask(1, Request::SyncFeeds(sync)).await;
     assert_eq!(replies, [Reply::Refused(Refusal::Malformed)]);
 }
 

@@ -30,7 +30,10 @@ async fn a_phone_that_stays_is_told_of_its_member_and_of_no_other() {
     let change = AdminCommand::ChangeCard { number: number(1), change: CardChange::Hold };
     world.command(change).await.unwrap();
     let (replies, _) = news(&world, &seat).await;
-    assert!(matches!(replies[..], [Reply::Feed(_), Reply::Credentials { .. }, Reply::Done]));
+    assert!(matches!(
+        replies[..],
+        [Reply::FeedHead { .. }, Reply::FeedBlock { .. }, Reply::Credentials { .. }, Reply::Done]
+    ));
     phone.take(replies);
     assert_eq!(phone.feed().next_seq().0, 2);
 

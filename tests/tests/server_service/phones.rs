@@ -4,11 +4,11 @@ use bhyt_core::card::CardClaims;
 use bhyt_core::card_record::{CardRecord, CardStanding};
 use bhyt_core::codec;
 use bhyt_core::cose::Signed;
-use bhyt_core::feed::{Epoch, Extent};
+use bhyt_core::feed::{BlockWindow, Epoch, Extent};
 use bhyt_core::limits::{BINDING_DAYS, BINDING_RENEW_DAYS};
 use bhyt_core::record::Content;
 use bhyt_core::sync::admin::{AdminCommand, CardChange, CardRow};
-use bhyt_core::sync::messages::{Follow, Hello, Reply, Request};
+use bhyt_core::sync::messages::{FeedPlace, Follow, Hello, MemberCursor, Reply, Request, SyncWallet};
 use bhyt_core::sync::wallet::Effect;
 use bhyt_core::trust::KeyUse;
 
@@ -119,14 +119,25 @@ async fn a_phone_in_another_epoch_or_ahead_is_told_from_the_start() {
     let mut phone = world.phone(1, 1).await;
     phone.sync(&world).await;
     for extent in [Extent { epoch: Epoch(1), size: 7 }, Extent { epoch: Epoch(9), size: 1 }] {
-        let Request::SyncWallet(mut sync) = phone.session.request(Follow::Once) else { panic!() };
-        sync.members[0].extent = extent;
-        sync.members[0].state = [0; 16];
-        let replies = world.ask(1, Request::SyncWallet(sync)).await;
+        let Request::SyncFeeds(mut sync) = phone.session.request(Follow::Once) else { panic!() };
+        let cursor = MemberCursor { extent, state: [0; 16], ..sync.members[0].cursor };
+        // What it had staged is of there too.
+        sync.members[0] = FeedPlace { cursor, staged: 1 };
+        let replies = world.ask(1, Request::SyncFeeds(sync)).await;
+        let [Reply::FeedHead { .. }, Reply::FeedBlock { block, .. }, Reply::Credentials { .. }, Reply::Done] =
+            &replies[..]
+        else {
+            panic!("{replies:?}")
+        };
+        let pages = BlockWindow::default().read_block(block).unwrap();
+        assert_eq!(pages[0].first_seq().0, 0);
+        // A phone of the first version reads pages as they are.
+        let old = SyncWallet { trust: 9, members: vec![cursor], follow: Follow::Once };
+        let replies = world.ask(1, Request::SyncWallet(old)).await;
         let [Reply::Feed(feed), Reply::Credentials { .. }, Reply::Done] = &replies[..] else {
             panic!("{replies:?}")
         };
-        assert_eq!(feed.pages[0].first_seq().0, 0);
+        assert_eq!(feed.pages, pages);
         assert!(feed.head.is_some());
     }
 }

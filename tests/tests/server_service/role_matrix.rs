@@ -9,7 +9,7 @@ use bhyt_core::record::{Body, Record, RecordKind, Salt, Seq};
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest, CardChange, CardRow};
 use bhyt_core::sync::audit::AuditQuery;
 use bhyt_core::sync::messages::{
-    Follow, HandBack, MemberCursor, Refusal, Reply, Request, SyncTerminal, SyncWallet,
+    Follow, HandBack, MemberCursor, Refusal, Reply, Request, SyncFeeds, SyncTerminal, SyncWallet,
 };
 use bhyt_core::sync::operators::{NewOperator, OperatorChange, OperatorLabel, OperatorRole};
 use bhyt_core::sync::personal::{PersonalCursor, SyncPersonal};
@@ -131,6 +131,7 @@ table! { requests: Request {
     Request::ActivateP256(_) => activate_p256(1, "x", "y"),                       [Stranger Phone];
     Request::Enrol(_)        => enrol(1, "x"),                                    [Stranger Terminal];
     Request::SyncWallet(_)   => Request::SyncWallet(wallet(Follow::Once)),        [Phone];
+    Request::SyncFeeds(_)    => sync_feeds(),                                     [Phone];
     Request::SyncTerminal(_) => Request::SyncTerminal(terminal(Follow::Once)),    [Terminal];
     Request::HandBack(_)     => hand_back(),                                      [Phone];
     Request::SyncPersonal(_) => sync_personal(),                                  [Phone];
@@ -165,6 +166,10 @@ table! { commands: AdminCommand {
     AdminCommand::Backup               => AdminCommand::Backup,                          [Administrator];
     AdminCommand::ShowStatus           => AdminCommand::ShowStatus,  [Registrar Enroller Auditor Administrator];
 } }
+
+fn sync_feeds() -> Request {
+    Request::SyncFeeds(SyncFeeds { trust: 1, members: Vec::new(), follow: Follow::Once })
+}
 
 fn sync_personal() -> Request {
     let (member, cursor) = (MemberId([0; 16]), PersonalCursor::NOTHING);
@@ -230,7 +235,9 @@ async fn news(world: &World, seat: &Seat) -> (Vec<&'static str>, Next) {
     }
     let kind = |reply: &Reply| match reply {
         Reply::Done => None,
-        Reply::Feed(_) | Reply::Epoch { .. } => Some("feed"),
+        Reply::Feed(_) | Reply::FeedHead { .. } | Reply::FeedBlock { .. } | Reply::Epoch { .. } => {
+            Some("feed")
+        }
         Reply::Credentials { .. } => Some("cards"),
         Reply::Trust(_) => Some("trust"),
         Reply::StatusDelta(_) | Reply::StatusSnapshot(_) => Some("status"),
