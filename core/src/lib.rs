@@ -12,6 +12,7 @@ pub mod cose;
 pub mod feed;
 pub mod held_status;
 pub mod ids;
+pub mod key_tree;
 pub mod keys;
 pub mod limits;
 pub mod marks;

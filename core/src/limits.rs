@@ -191,6 +191,11 @@ pub const BACKUP_FRAME_BYTES_MAX: usize = 192 * 1024;
 pub const IMPORT_ROWS_MAX: usize = 64;
 /// Bytes of an operator's label: a desk and a place, in one column of a list.
 pub const OPERATOR_LABEL_BYTES_MAX: usize = 32;
+/// Days that an erasure waits at most: the law gives 20 (NĐ 356/2025), and two are for copies of the members' keys.
+pub const ERASURE_DAYS_MAX: u64 = 18;
+/// Nodes of the tree of members' keys: some 57,000 erased members, 172 MB of file and memory. An erased one leaves 96 behind,
+/// fewer the more there are, since they share the upper ones.
+pub const KEY_TREE_NODES_MAX: usize = 1 << 22;
 /// Days that lines of the audit trail are kept at least: the longest six months (NĐ 165, Điều 17 khoản 10, asks for six).
 pub const AUDIT_DAYS_MIN: u64 = 184;
 
