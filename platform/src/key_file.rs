@@ -26,6 +26,15 @@ pub fn read_key_file(path: &Path, usage: KeyUsage<'_>) -> Result<SecretBytes, Ke
     decode_line(path, line, usage)
 }
 
+/// Refuses a file of secrets that others may read (on unix).
+///
+/// # Errors
+/// [`KeyFileError::OpenToOthers`], or that it cannot be looked at.
+pub fn check_owner_only(path: &Path) -> Result<(), KeyFileError> {
+    let file = File::open(path).map_err(FileError::at(FileOperation::Open, path))?;
+    refuse_open_to_others(path, &file)
+}
+
 /// Writes `secret` to a new file. Fails with [`KeyFileError::Exists`] when `path` is taken, by whatever.
 ///
 /// A power cut in the middle may leave a file that [`read_key_file`] calls malformed; no key was in use then.

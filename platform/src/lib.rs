@@ -20,6 +20,7 @@ mod own_index;
 pub mod own_kv;
 pub mod own_recovery;
 pub mod quic;
+pub mod shred;
 pub mod sled_kv;
 pub mod store_folder;
 pub mod store_key;
