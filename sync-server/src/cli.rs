@@ -46,11 +46,49 @@ pub enum Command {
     /// Give a restored server the newest status list in circulation; it issues nothing before. The server is stopped.
     #[command(after_help = ADOPT_HELP)]
     Adopt(AdoptArgs),
+    /// The tree of members' keys: copied to where it is kept, and looked at.
+    #[command(subcommand, after_help = MEMBER_KEYS_HELP)]
+    MemberKeys(MemberKeysCommand),
     /// An operator's commands, sent to a running server.
     Admin(AdminArgs),
     /// Make an operator's key; and change who the operators are while the server is stopped, without any key.
     #[command(subcommand, after_help = OPERATOR_HELP)]
     Operator(OperatorCommand),
+}
+
+/// What can be done about the tree of members' keys.
+#[derive(Clone, Debug, Subcommand)]
+pub enum MemberKeysCommand {
+    /// Copy it over an older copy, which is destroyed; the server may be running.
+    Copy {
+        /// The data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// The copy.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        /// Print one JSON object instead of text: tree, erased, file.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say which tree a file holds, and how many members were erased.
+    Show {
+        /// The tree, or a copy of it.
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+        /// Print one JSON object instead of text: tree, erased, file.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make it for a data folder of an earlier version, which has none.
+    Make {
+        /// The data folder.
+        #[arg(long, value_name = "DIR")]
+        data: PathBuf,
+        /// Print one JSON object instead of text: tree, erased, file.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 /// What can be done about operators without a running server.
@@ -242,7 +280,7 @@ pub struct RestoreArgs {
     /// The newest status list in circulation: `status/status` of the terminal that synced last. `adopt` takes it later.
     #[arg(long, value_name = "FILE")]
     pub status: Option<PathBuf>,
-    /// Print one JSON object instead of text: backup_time, trust_version, pairs_written, adopted.
+    /// Print one JSON object instead of text: backup_time, trust_version, pairs_written, erased, adopted.
     #[arg(long)]
     pub json: bool,
 }
@@ -294,6 +332,10 @@ const INIT_HELP: &str = "\
 Examples:
   bhyt-server init --data ./data --root-keys ./roots
   bhyt-server init --data /srv/bhyt --root-keys /media/usb/roots --json";
+const MEMBER_KEYS_HELP: &str = "\
+Examples:
+  bhyt-server member-keys copy --data ./data --to /media/safe/members.tree
+  bhyt-server member-keys show /media/safe/members.tree --json";
 const SERVE_HELP: &str = "\
 Examples:
   bhyt-server serve --data ./data

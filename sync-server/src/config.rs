@@ -5,12 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bhyt_core::limits::AUDIT_DAYS_MIN;
+use bhyt_core::limits::{AUDIT_DAYS_MIN, ERASURE_DAYS_MAX};
 use bhyt_platform::files::{self, FileError};
 use bhyt_platform::quic::{Families, ServerLimits};
 use serde::Deserialize;
 
 use crate::exit::{Exit, Failure};
+use crate::service::ServiceSettings;
 use crate::store::embedded::EmbeddedOptions;
 
 /// What an operator may set.
@@ -28,6 +29,8 @@ pub struct Config {
     pub code_lifetime: Duration,
     /// How long a line of the audit trail is kept.
     pub audit_kept: Duration,
+    /// How long an erasure waits before nothing brings the member back.
+    pub erasure_waits: Duration,
     /// Bounds on what clients may take.
     pub limits: ServerLimits,
     /// The embedded store.
@@ -57,11 +60,12 @@ impl Config {
             source: TomlFault(Box::new(source)),
         })?;
         let range = |key, got, min, max| check_range(path, Setting { key, got, min, max });
-        let ConfigFile { status, codes, audit, limits, store, .. } = file;
+        let ConfigFile { status, codes, audit, erasure, limits, store, .. } = file;
         range("status.publish_seconds", status.publish_seconds, 1, 3_600)?;
         range("status.resign_seconds", status.resign_seconds, 60, 86_400)?;
         range("codes.lifetime_hours", codes.lifetime_hours, 1, 720)?;
         range("audit.keep_days", audit.keep_days, AUDIT_DAYS_MIN, 36_500)?;
+        range("erasure.wait_days", erasure.wait_days, 0, ERASURE_DAYS_MAX)?;
         range("store.cache_megabytes", store.cache_megabytes, 1, 1 << 20)?;
         Ok(Self {
             listen: file.listen,
@@ -70,6 +74,7 @@ impl Config {
             status_resign: Duration::from_secs(status.resign_seconds),
             code_lifetime: Duration::from_secs(codes.lifetime_hours * 3_600),
             audit_kept: Duration::from_secs(audit.keep_days * 86_400),
+            erasure_waits: Duration::from_secs(erasure.wait_days * 86_400),
             limits: limits.typed(range)?,
             store: EmbeddedOptions {
                 cache_bytes: store.cache_megabytes * MEGABYTE,
@@ -169,6 +174,7 @@ struct ConfigFile {
     status: StatusSection,
     codes: CodesSection,
     audit: AuditSection,
+    erasure: ErasureSection,
     limits: LimitsSection,
     store: StoreSection,
 }
@@ -181,6 +187,7 @@ impl Default for ConfigFile {
             status: StatusSection::default(),
             codes: CodesSection::default(),
             audit: AuditSection::default(),
+            erasure: ErasureSection::default(),
             limits: LimitsSection::default(),
             store: StoreSection::default(),
         }
@@ -275,6 +282,18 @@ impl LimitsSection {
 
 #[derive(Debug, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+struct ErasureSection {
+    wait_days: u64,
+}
+
+impl Default for ErasureSection {
+    fn default() -> Self {
+        Self { wait_days: ServiceSettings::default().erasure_waits.as_secs() / 86_400 }
+    }
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(default, deny_unknown_fields)]
 struct StoreSection {
     cache_megabytes: u64,
 }
@@ -327,6 +346,10 @@ listen = "127.0.0.1:4433"
 [audit]
 # How long a line of the audit trail is kept, 184 to 36500. The law asks for six months; 184 days are the longest six.
 #keep_days = 365
+
+[erasure]
+# How long the erasure of a member waits, and can be taken back, 0 to 18. The law asks for it within 20 days.
+#wait_days = 7
 
 [limits]
 # Connections in total; about 30 kB of memory each.

@@ -18,7 +18,7 @@ fn the_template_shows_the_defaults() {
         .map(|line| format!("{line}\n"))
         .collect();
     assert_eq!(parse(&shown).unwrap(), defaults);
-    assert_eq!(settings, 13);
+    assert_eq!(settings, 14);
     assert_eq!(defaults.limits, ServerLimits::default());
     assert_eq!(defaults.store, EmbeddedOptions::default());
     assert!(defaults.listen.ip().is_loopback());
@@ -54,6 +54,7 @@ fn mistakes_are_told_with_their_line() {
         ("[status]\nresign_seconds = 86401", "status.resign_seconds"),
         ("[limits]\narrivals_burst = 0", "limits.arrivals_burst"),
         ("[audit]\nkeep_days = 183", "audit.keep_days"),
+        ("[erasure]\nwait_days = 19", "erasure.wait_days"),
         ("[store]\ncache_megabytes = 9999999", "store.cache_megabytes"),
     ] {
         let error = parse(text).unwrap_err();
@@ -68,6 +69,7 @@ const NUMBERS: &[(&str, &str, u64, u64)] = &[
     ("status", "resign_seconds", 60, 86_400),
     ("codes", "lifetime_hours", 1, 720),
     ("audit", "keep_days", 184, 36_500),
+    ("erasure", "wait_days", 0, 18),
     ("limits", "connections", 1, 10_000_000),
     ("limits", "connections_per_address", 1, 10_000_000),
     ("limits", "arrivals_per_second", 1, 10_000_000),
@@ -93,7 +95,8 @@ fn every_setting_and_every_way_to_spoil_it() {
         for inside in [least, most] {
             assert!(parse(&with(&inside.to_string())).is_ok(), "{name} = {inside}");
         }
-        for outside in [least - 1, most + 1, 1 << 32, i64::MAX as u64] {
+        let below = least.checked_sub(1);
+        for outside in below.into_iter().chain([most + 1, 1 << 32, i64::MAX as u64]) {
             match parse(&with(&outside.to_string())) {
                 Err(ConfigError::OutOfRange { key, got, .. }) => {
                     assert_eq!((key, got), (format!("{section}.{name}").as_str(), outside));

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! server.toml        settings
-//! keys/              the server's own keys, one a file
+//! keys/              the server's own keys, one a file; members.tree, the members' keys
 //! store/             the embedded store
 //! trust.cose         the trust bundle in force
 //! trust/N.cose       every bundle so far, by version

@@ -18,6 +18,7 @@ use crate::config::{Config, ConfigError};
 use crate::exit::{Exit, Failure, chain};
 use crate::folder::DataFolder;
 use crate::keys::{KeysError, ServerKeys};
+use crate::member_keys::{MemberKeyFile, MemberKeysError};
 use crate::service::{KeyRing, PublishHook, ServiceParts, ServiceSettings, SignFault, TrustSource};
 use crate::store::StoreFault;
 use crate::store::embedded::EmbeddedStore;
@@ -47,9 +48,12 @@ impl Parts<EmbeddedStore> {
         let config = Config::load(&folder.config_file())?;
         let host = Arc::new(Host::open(folder)?);
         let store = EmbeddedStore::open(&folder.store(), config.store)?;
+        // With the store open, nobody else writes the file.
+        let member_keys = MemberKeyFile::open(&folder.keys())?;
         let service = ServiceParts {
             store,
             store_key: host.keys().store_key().clone(),
+            member_keys: Arc::new(member_keys),
             keys: Arc::clone(&host) as Arc<dyn KeyRing>,
             trust: Arc::clone(&host) as Arc<dyn TrustSource>,
             clock,
@@ -59,6 +63,7 @@ impl Parts<EmbeddedStore> {
                 code_lifetime: config.code_lifetime,
                 status_resign: config.status_resign,
                 audit_kept: config.audit_kept,
+                erasure_waits: config.erasure_waits,
             },
         };
         Ok(Self { config, service, host, ready_file: None })
@@ -160,6 +165,9 @@ pub enum OpenError {
     /// The keys are not in order.
     #[error("server keys")]
     Keys(#[from] KeysError),
+    /// The members' keys are not in order. A data folder of an earlier version has none: `bhyt-server member-keys make`.
+    #[error("members' keys (a data folder of an earlier version: bhyt-server member-keys make)")]
+    MemberKeys(#[from] MemberKeysError),
     /// The store cannot be opened.
     #[error("store")]
     Store(#[from] StoreFault),
@@ -183,6 +191,7 @@ impl Failure for OpenError {
             Self::Config(error) => error.exit(),
             Self::Trust(error) => error.exit(),
             Self::Keys(error) => error.exit(),
+            Self::MemberKeys(error) => error.exit(),
             Self::Store(fault) => fault.exit(),
             Self::RootKeyInside { .. } => Exit::Refused,
             Self::Folder(_) | Self::System(_) => Exit::Io,

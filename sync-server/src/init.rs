@@ -19,6 +19,7 @@ use crate::config::CONFIG_TEMPLATE;
 use crate::exit::{Exit, Failure};
 use crate::folder::{DataFolder, io_at, is_filled};
 use crate::keys::{self, FIRST_USES, KeysError};
+use crate::member_keys::{self, MemberKeysError};
 use crate::operator_command::{self, OperatorError};
 use crate::store::StoreFault;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
@@ -58,6 +59,7 @@ pub async fn init(
     let operator = keys::make_operator_key(&operator_key, entropy)?;
 
     keys::make_store_key(&folder.keys(), entropy)?;
+    member_keys::make(&folder.keys(), entropy)?;
     let mut trusted = Vec::new();
     for usage in FIRST_USES {
         let secret = keys::make_signing_key(entropy);
@@ -147,6 +149,9 @@ pub enum InitError {
     /// A key cannot be kept.
     #[error("a key cannot be kept")]
     Keys(#[from] KeysError),
+    /// The members' keys cannot be kept.
+    #[error("the members' keys cannot be kept")]
+    MemberKeys(#[from] MemberKeysError),
     /// The store cannot be made.
     #[error("the store cannot be made")]
     Store(#[from] StoreFault),
@@ -167,6 +172,7 @@ impl Failure for InitError {
             Self::NotEmpty { .. } | Self::Nested { .. } => Exit::Refused,
             Self::File(_) => Exit::Io,
             Self::Keys(error) => error.exit(),
+            Self::MemberKeys(error) => error.exit(),
             Self::Store(fault) => fault.exit(),
             Self::Trust(error) => error.exit(),
             Self::Operator(error) => error.exit(),

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::exit::{Exit, Failure};
 use crate::folder::io_at;
+use crate::member_keys::MEMBER_KEYS;
 
 /// The keys in a `keys` folder.
 #[derive(Clone, Debug)]
@@ -216,13 +217,14 @@ fn read_secret(path: &Path, word: KeyUsage<'_>) -> Result<SecretKey, KeysError> 
     Ok(SecretKey::from_seed(read_key_file(path, word)?.as_bytes()))
 }
 
-/// Everything in the folder, but for hidden files (an editor's, a file manager's).
+/// Everything in the folder, but for hidden files (an editor's, a file manager's) and the members' keys.
 fn key_paths(folder: &Path) -> Result<Vec<PathBuf>, FileError> {
     let list = || io_at(FileOperation::List, folder);
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(list())? {
         let entry = entry.map_err(list())?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+        let name = entry.file_name();
+        if !name.as_encoded_bytes().starts_with(b".") && name != MEMBER_KEYS {
             paths.push(entry.path());
         }
     }

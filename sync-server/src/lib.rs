@@ -10,6 +10,7 @@ pub mod folder;
 pub mod host;
 pub mod init;
 pub mod keys;
+pub mod member_keys;
 pub mod operator_command;
 pub mod policy_change;
 pub mod restore;

@@ -10,14 +10,16 @@ use bhyt_core::sync::operators::OperatorChange;
 use bhyt_platform::clock::{Clock as _, SystemClock};
 use bhyt_platform::entropy::{Entropy, OsEntropy};
 use bhyt_server::cli::{
-    AdoptArgs, Cli, Command, ExportArgs, InitArgs, OperatorCommand, RenewArgs, RestoreArgs, RootKeysArgs,
-    ServeArgs, StatusCommand, TrustCommand,
+    AdoptArgs, Cli, Command, ExportArgs, InitArgs, MemberKeysCommand, OperatorCommand, RenewArgs,
+    RestoreArgs, RootKeysArgs, ServeArgs, StatusCommand, TrustCommand,
 };
 use bhyt_server::exit::{Ending, Exit, Failure};
 use bhyt_server::folder::DataFolder;
 use bhyt_server::host::{OpenError, Parts};
 use bhyt_server::restore::{self, Restore};
-use bhyt_server::{admin, init, operator_command, root_keys, serve, status_command, trust_command};
+use bhyt_server::{
+    admin, init, member_keys, operator_command, root_keys, serve, status_command, trust_command,
+};
 use clap::Parser as _;
 use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
@@ -47,6 +49,7 @@ fn run(command: Command) -> Result<(), Ending> {
         Command::Restore(args) => restore_server(args),
         Command::Adopt(args) => adopt_status(&args),
         Command::Operator(what) => operators(what),
+        Command::MemberKeys(what) => members_keys(what),
         Command::Admin(args) => {
             log_from("warn");
             runtime()?.block_on(admin::run(args)).map_err(Ending::from)
@@ -108,6 +111,19 @@ fn adopt_status(args: &AdoptArgs) -> Result<(), Ending> {
     match args.json {
         true => print_json(&report),
         false => print(&restore::describe_adopted(&report)),
+    }
+}
+
+fn members_keys(what: MemberKeysCommand) -> Result<(), Ending> {
+    let keys = |data: &Path| DataFolder::new(data).keys();
+    let (report, json) = match what {
+        MemberKeysCommand::Copy { data, to, json } => (member_keys::copy(&keys(&data), &to)?, json),
+        MemberKeysCommand::Show { file, json } => (member_keys::show(&file)?, json),
+        MemberKeysCommand::Make { data, json } => (member_keys::make(&keys(&data), &*entropy()?)?, json),
+    };
+    match json {
+        true => print_json(&report),
+        false => print(&member_keys::describe(&report)),
     }
 }
 

@@ -28,7 +28,10 @@ use crate::exit::{Exit, Failure};
 use crate::folder::{DataFolder, io_at, is_filled};
 use crate::host::{OpenError, Parts};
 use crate::keys::{self, KeysError, ServerKeys};
-use crate::service::{Adopted, Service, ServiceFault, mark_restored};
+use crate::member_keys::{self, MEMBER_KEYS, MemberKeyFile, MemberKeysError};
+use crate::service::{
+    Adopted, MemberKeys as _, Service, ServiceFault, check_members_mark, mark_restored, sweep_erased,
+};
 use crate::store::StoreFault;
 use crate::store::embedded::{EmbeddedOptions, EmbeddedStore};
 use crate::trust_keeper::{TrustKeeper, TrustKeeperError};
@@ -55,6 +58,8 @@ pub struct RestoreReport {
     pub trust_version: u64,
     /// Keys written to the store.
     pub pairs_written: u64,
+    /// Members of the backup that were erased since; they are not there any more.
+    pub erased: u64,
     /// The status list that was adopted; none yet when the server waits for it.
     pub adopted: Option<AdoptReport>,
 }
@@ -85,6 +90,8 @@ pub async fn restore(asked: &Restore, now: UnixSeconds) -> Result<RestoreReport,
         return Err(RestoreError::NotEmpty { path: asked.data.clone() });
     }
     let keys = ServerKeys::load(&asked.keys)?;
+    // Before anything is made: without them nobody could be read.
+    member_keys::show(&asked.keys.join(MEMBER_KEYS))?;
     let mut bundles = Vec::new();
     let end = read_backup(&asked.backup, |part| {
         if let BackupPart::Trust(bundle) = part {
@@ -103,14 +110,18 @@ pub async fn restore(asked: &Restore, now: UnixSeconds) -> Result<RestoreReport,
     let folder = DataFolder::new(&asked.data);
     files::create_private_folder(folder.path())?;
     keys::copy_keys(&asked.keys, &folder.keys())?;
+    member_keys::copy(&asked.keys, &folder.keys().join(MEMBER_KEYS))?;
     files::write_atomic(&folder.config_file(), CONFIG_TEMPLATE.as_bytes(), FileAccess::OwnerOnly)?;
     let pairs_written = fill_store(&folder, &asked.backup)?;
     let store = EmbeddedStore::open(&folder.store(), EmbeddedOptions::default())?;
+    let members = MemberKeyFile::open(&folder.keys())?;
+    check_members_mark(&store, members.mark()).await?;
+    let erased = sweep_erased(&store, |member| members.is_erased(member)).await?;
     mark_restored(&store, now, end.ended).await?;
     drop(store);
     TrustKeeper::begin_with(&folder, &bundles)?;
     let (backup_time, trust_version) = (end.ended.0, trust.claims().version);
-    Ok(RestoreReport { backup_time, trust_version, pairs_written, adopted: None })
+    Ok(RestoreReport { backup_time, trust_version, pairs_written, erased, adopted: None })
 }
 
 /// Gives a restored server the newest status list in circulation: the status file of a terminal. The server is stopped.
@@ -280,6 +291,9 @@ pub enum RestoreError {
     /// The keys cannot be read or kept.
     #[error("the server's keys")]
     Keys(#[from] KeysError),
+    /// The members' keys cannot be read or kept.
+    #[error("the members' keys")]
+    MemberKeys(#[from] MemberKeysError),
     /// The store cannot be filled.
     #[error("the store cannot be filled")]
     Fill(#[source] StoreFault),
@@ -317,6 +331,7 @@ impl Failure for RestoreError {
             Self::NotEmpty { .. } | Self::Service(ServiceFault::NotRestored) => Exit::Refused,
             Self::File(_) | Self::Backup { source: BackupFault::Read(_), .. } => Exit::Io,
             Self::Keys(error) => error.exit(),
+            Self::MemberKeys(error) => error.exit(),
             Self::Keeper(error) => error.exit(),
             Self::Fill(fault) | Self::Service(ServiceFault::Store(fault)) => fault.exit(),
             Self::Open(error) => error.exit(),

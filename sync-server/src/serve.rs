@@ -46,6 +46,7 @@ pub async fn run<S: Store>(parts: Parts<S>, shutdown: impl Future<Output = ()>) 
         () = keep_status(&service, config.status_publish) => Ok(()),
         () = watch_trust(&service, &host) => Ok(()),
         () = keep_audit(&service) => Ok(()),
+        () = keep_erasures(&service) => Ok(()),
     };
     tracing::info!("stopping");
     listener.shutdown(CloseCode::Goodbye { retry_after: RETRY_AFTER }, GRACE).await;
@@ -85,6 +86,18 @@ async fn keep_audit<S: Store>(service: &Service<S>) {
             tracing::error!(error = chain(&fault), "old audit lines not removed");
         }
         tokio::time::sleep(AUDIT_LOOK).await;
+    }
+}
+
+/// Carries out the erasures that are due, and those that were cut short.
+async fn keep_erasures<S: Store>(service: &Service<S>) {
+    loop {
+        match service.erase_due().await {
+            Ok(0) => {}
+            Ok(erased) => tracing::info!(erased, "members erased"),
+            Err(fault) => tracing::error!(error = chain(&fault), "erasure not done"),
+        }
+        tokio::time::sleep(ERASURE_LOOK).await;
     }
 }
 
@@ -155,6 +168,7 @@ const EXCHANGES_MAX: usize = 1_024;
 const GATHER: Duration = Duration::from_millis(500);
 const STATUS_LOOK: Duration = Duration::from_secs(30);
 const AUDIT_LOOK: Duration = Duration::from_secs(3_600);
+const ERASURE_LOOK: Duration = Duration::from_secs(60);
 const TRUST_LOOK: Duration = Duration::from_secs(1);
 /// A restart takes seconds; clients add randomness of their own.
 const RETRY_AFTER: Duration = Duration::from_secs(5);

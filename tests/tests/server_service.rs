@@ -9,6 +9,8 @@ mod audit;
 mod authorisation;
 #[path = "server_service/codes.rs"]
 mod codes;
+#[path = "server_service/erasure.rs"]
+mod erasure;
 #[path = "server_service/half_closed.rs"]
 mod half_closed;
 #[path = "server_service/handed_back.rs"]

@@ -50,6 +50,7 @@ contract! {
     a_lost_race_changes_nothing
     documents_are_compared_and_set
     removed_documents_are_gone
+    of_an_erased_member_nothing_is_left_and_of_others_everything
     documents_are_scanned_in_order_and_in_portions
     changes_are_told_in_order_inside_their_shard
     old_changes_are_trimmed_and_the_gap_shows
@@ -105,6 +106,39 @@ async fn pages_are_read_in_order_and_never_another_members(store: &impl Store) {
     assert_eq!(read(5, 1).await, [(255, 2)]);
     assert_eq!(read(70_001, 9).await, []);
     assert_eq!(read(0, 0).await, []);
+}
+
+async fn of_an_erased_member_nothing_is_left_and_of_others_everything(store: &impl Store) {
+    let doc_key = |id: u8, rest: &[u8]| DocKey::new(DocKind::Card, [&member(id).0[..], rest].concat());
+    for id in [1, 2, 3] {
+        // More than a batch has keys, and more than a row has room for.
+        for first in [0, 150] {
+            let pages: Vec<_> = (first..first + 150).map(|number| page(number, id)).collect();
+            let expected = (first > 0).then_some((1, 1));
+            apply(store, append(member(id), expected, head(1, 1, b"h"), &pages)).await;
+        }
+        let card =
+            DocWrite { key: doc_key(id, &[7]), expected: Expected::Absent, bytes: Some(vec![id; 9_000]) };
+        let own = DocKey::new(DocKind::Member, member(id).0);
+        let own = DocWrite { key: own, expected: Expected::Absent, bytes: Some(vec![id]) };
+        apply(store, docs([card, own])).await;
+    }
+    for _ in 0..2 {
+        store.erase(member(2)).await.unwrap();
+        assert_eq!(store.head(member(2)).await.unwrap(), None);
+        assert_eq!(store.read(member(2), 0, 9).await.unwrap(), []);
+        assert_eq!(store.doc_get(&doc_key(2, &[7])).await.unwrap(), None);
+        for kind in [DocKind::Member, DocKind::Card] {
+            let left = store.doc_scan(kind, None, 9).await.unwrap();
+            let whose: Vec<u8> = left.iter().map(|(_, doc)| doc.bytes[0]).collect();
+            assert_eq!(whose, [1, 3]);
+        }
+        for id in [1, 3] {
+            assert_eq!(store.read(member(id), 0, 999).await.unwrap().len(), 300);
+        }
+    }
+    apply(store, append(member(2), None, head(1, 1, b"new"), &[page(0, 9)])).await;
+    assert_eq!(store.read(member(2), 0, 9).await.unwrap(), [page(0, 9)]);
 }
 
 async fn a_lost_race_changes_nothing(store: &impl Store) {

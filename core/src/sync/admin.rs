@@ -7,6 +7,7 @@ use crate::card_record::CardStanding;
 use crate::ids::OperationId;
 use crate::keys::KeyId;
 use crate::sync::audit::{AuditPage, AuditQuery};
+use crate::sync::erasure::{ErasureReason, ErasureView};
 use crate::sync::operators::{OperatorChange, OperatorView};
 use crate::time::UnixSeconds;
 
@@ -68,6 +69,17 @@ pub enum AdminCommand {
     ListOperators,
     /// Lines of the audit trail.
     ShowAudit(AuditQuery),
+    /// Erase a member, once the time for taking it back is over.
+    EraseMember {
+        /// By any alias.
+        member: String,
+        /// Why.
+        reason: ErasureReason,
+    },
+    /// Take an erasure back that has not begun.
+    KeepMember(String),
+    /// Erasures that are due and those that were done.
+    ListErasures,
 }
 
 /// A row of `member import`. Empty text is an absent field. Each field at most 1,024 bytes.
@@ -155,6 +167,8 @@ pub enum AdminReply {
     Audit(AuditPage),
     /// Terminals, with the keys that sign their documents.
     SigningTerminals(Vec<SigningTerminal>),
+    /// Erasures; more may follow.
+    Erasures(Vec<ErasureView>),
 }
 
 /// Whether an operation was done now or before.

@@ -83,6 +83,12 @@ pub enum AuditAction {
     ForeignMessage,
     /// A phone that a restored server had forgotten is known again. No operator asked for it.
     ReadmitDevice,
+    /// Ask for a member's erasure; by nobody, that it was done.
+    EraseMember,
+    /// Take an erasure back.
+    KeepMember,
+    /// Read the erasures.
+    ListErasures,
 }
 
 impl AuditAction {
@@ -114,6 +120,9 @@ impl AuditAction {
             Self::ShowAudit => "show_audit",
             Self::ForeignMessage => "foreign_message",
             Self::ReadmitDevice => "readmit_device",
+            Self::EraseMember => "erase_member",
+            Self::KeepMember => "keep_member",
+            Self::ListErasures => "list_erasures",
         }
     }
 }

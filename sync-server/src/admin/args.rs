@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use bhyt_core::card_record::ReducedCode;
 use bhyt_core::sync::admin::CardRow;
+use bhyt_core::sync::erasure::ErasureReason;
 use clap::{Args, Subcommand};
 
 use super::args_operators::{AUDIT_HELP, AuditArgs, OperatorWhat};
@@ -52,6 +53,8 @@ pub enum AdminWhat {
     Audit(AuditArgs),
     /// Counts and ages of the server.
     Status,
+    /// Erasures of members: those that are due and those that were done.
+    Erasures,
     /// Take a backup of everything that the running server stores; no key is in it.
     Backup {
         /// The file to write; one that is there is replaced when the backup is whole.
@@ -72,6 +75,24 @@ pub enum MemberWhat {
     /// Show a member.
     Show {
         /// Mã số BHXH (10 digits), personal number (12 digits) or member id (32 hexadecimal digits).
+        #[arg(value_name = "ID")]
+        member: String,
+    },
+    /// Erase a member for good, in every backup too; it can be taken back for as many days as server.toml says.
+    Erase {
+        /// The member, by any number.
+        #[arg(value_name = "ID")]
+        member: String,
+        /// Why: request (the member asks), mistake (registered by mistake or twice), order (of an authority or a court).
+        #[arg(long, value_name = "WHY", value_parser = erasure_reason)]
+        reason: ErasureReason,
+        /// Do not ask back.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Take an erasure back that has not begun.
+    Keep {
+        /// The member, by any number.
         #[arg(value_name = "ID")]
         member: String,
     },
@@ -236,6 +257,11 @@ pub enum TerminalWhat {
         #[arg(value_name = "ID")]
         terminal: String,
     },
+}
+
+fn erasure_reason(text: &str) -> Result<ErasureReason, &'static str> {
+    let known = ErasureReason::ALL.into_iter().find(|reason| reason.name() == text);
+    known.ok_or("one of request, mistake, order")
 }
 
 fn reduced_code(text: &str) -> Result<ReducedCode, &'static str> {

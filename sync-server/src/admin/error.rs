@@ -97,6 +97,9 @@ pub enum AdminError {
     /// What came is not the backup that it should be; nothing was kept of it.
     #[error("the backup did not come whole")]
     Backup(#[source] BackupFault),
+    /// What was typed is not what was asked for; nothing was done.
+    #[error("not confirmed; nothing was done")]
+    NotConfirmed,
     /// Standard output is gone.
     #[error("standard output")]
     Output(#[source] io::Error),
@@ -135,7 +138,7 @@ impl AdminError {
                 Exit::Unavailable
             }
             Self::Unexpected | Self::Frame(_) | Self::Refused(Refusal::Internal) => Exit::Internal,
-            Self::Refused(_) | Self::Retired => Exit::Refused,
+            Self::Refused(_) | Self::Retired | Self::NotConfirmed => Exit::Refused,
         }
     }
 

@@ -8,6 +8,7 @@ mod args_operators;
 mod audit;
 mod backup;
 mod client;
+mod confirm;
 mod csv_rows;
 mod error;
 #[doc(hidden)]
@@ -51,6 +52,12 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         }
         AdminWhat::Backup { file } => return backup::run(client, output, &file).await,
         AdminWhat::Member(MemberWhat::Show { member }) => AdminCommand::ShowMember(member),
+        AdminWhat::Member(MemberWhat::Erase { member, reason, yes }) => {
+            confirm::erasure(&member, yes)?;
+            AdminCommand::EraseMember { member, reason }
+        }
+        AdminWhat::Member(MemberWhat::Keep { member }) => AdminCommand::KeepMember(member),
+        AdminWhat::Erasures => AdminCommand::ListErasures,
         AdminWhat::Card(what) => card_command(what)?,
         AdminWhat::Device(DeviceWhat::Code { member }) => AdminCommand::MakeDeviceCode(member),
         AdminWhat::Device(DeviceWhat::List { member }) => AdminCommand::ListDevices(member),
@@ -73,6 +80,7 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         AdminCommand::ListTerminals(_) => Some(print::List::Terminals),
         AdminCommand::ListDevices(_) => Some(print::List::Devices),
         AdminCommand::ListOperators => Some(print::List::Operators),
+        AdminCommand::ListErasures => Some(print::List::Erasures),
         _ => None,
     };
     let replies = client.command(command).await?;

@@ -7,6 +7,7 @@ use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{
     AdminReply, Applied, CardView, DeviceView, MemberView, RowOutcome, StatusView, TerminalView,
 };
+use bhyt_core::sync::erasure::ErasureView;
 use bhyt_core::sync::operators::{OperatorLabel, OperatorView};
 use bhyt_core::time::UnixSeconds;
 use serde_json::{Value, json};
@@ -28,6 +29,7 @@ pub(super) enum List {
     Devices,
     Terminals,
     Operators,
+    Erasures,
 }
 
 impl Output {
@@ -102,7 +104,8 @@ fn value_of(reply: &AdminReply, as_token: bool) -> Result<Value, AdminError> {
         | AdminReply::SigningTerminals(_)
         | AdminReply::Backup(_)
         | AdminReply::Operators(_)
-        | AdminReply::Audit(_) => return Err(AdminError::Unexpected),
+        | AdminReply::Audit(_)
+        | AdminReply::Erasures(_) => return Err(AdminError::Unexpected),
         AdminReply::Status(view) => status_value(view),
     })
 }
@@ -177,6 +180,7 @@ fn list_value(replies: &[AdminReply], list: List) -> Value {
                 rows.extend(views.iter().map(|it| terminal_value(&it.terminal, Some(it.terminal_key))));
             }
             AdminReply::Operators(views) => rows.extend(views.iter().map(operator_value)),
+            AdminReply::Erasures(views) => rows.extend(views.iter().map(erasure_value)),
             _ => {}
         }
     }
@@ -184,6 +188,7 @@ fn list_value(replies: &[AdminReply], list: List) -> Value {
         List::Devices => json!({ "devices": rows }),
         List::Terminals => json!({ "terminals": rows }),
         List::Operators => json!({ "operators": rows }),
+        List::Erasures => json!({ "erasures": rows }),
     }
 }
 
@@ -198,6 +203,17 @@ fn terminal_value(view: &TerminalView, terminal_key: Option<KeyId>) -> Value {
         "facility": view.facility,
         "enrolled": view.enrolled.0,
         "retired": seconds(view.retired),
+    })
+}
+
+fn erasure_value(view: &ErasureView) -> Value {
+    json!({
+        "member": view.member.to_string(),
+        "reason": view.reason.name(),
+        "asked_by": view.asked_by.to_string(),
+        "asked": view.asked.0,
+        "due": view.due.0,
+        "done": seconds(view.done),
     })
 }
 

@@ -93,7 +93,9 @@ fn may_command(operator: &OperatorV2, command: &AdminCommand) -> bool {
         | AdminCommand::ImportCards(_)
         | AdminCommand::IssueCard(_)
         | AdminCommand::ChangeCard { .. }
-        | AdminCommand::ReplaceCard { .. } => &[Registrar],
+        | AdminCommand::ReplaceCard { .. }
+        | AdminCommand::EraseMember { .. }
+        | AdminCommand::KeepMember(_) => &[Registrar],
         AdminCommand::MakeDeviceCode(_)
         | AdminCommand::RetireDevice(_)
         | AdminCommand::MakeTerminalToken(_)
@@ -104,6 +106,7 @@ fn may_command(operator: &OperatorV2, command: &AdminCommand) -> bool {
         // Whoever reads the trail has to know whose keys it names.
         AdminCommand::ListOperators => &[Administrator, Auditor],
         AdminCommand::ShowAudit(_) => &[Auditor],
+        AdminCommand::ListErasures => &[Registrar, Auditor, Administrator],
         AdminCommand::ShowStatus => &OperatorRole::ALL,
     };
     permitted.iter().any(|role| operator.may(*role))

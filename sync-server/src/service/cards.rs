@@ -92,8 +92,11 @@ impl<S: Store> Service<S> {
         let Some((owner, index)) = alias.map(|alias| alias_card(&alias)).transpose()? else {
             return Ok(None);
         };
-        let missing = ServiceFault::Inconsistent { what: "member" };
-        let member = self.open_member(owner).await?.ok_or(missing)?;
+        let Some(member) = self.open_member(owner).await? else {
+            // Its number is about to go.
+            let missing = ServiceFault::Inconsistent { what: "member" };
+            return if self.is_gone(owner) { Ok(None) } else { Err(missing) };
+        };
         let card = self.open_card(&member, index).await?;
         Ok(Some((member, card)))
     }

@@ -136,6 +136,14 @@ impl<S: Store> Service<S> {
                 self.show_audit(operation, query, sink).await?;
                 return Ok(None);
             }
+            AdminCommand::EraseMember { member, reason } => {
+                AdminReply::Applied(self.ask_erasure(operation, member, *reason).await?)
+            }
+            AdminCommand::KeepMember(alias) => AdminReply::Applied(self.keep_member(operation, alias).await?),
+            AdminCommand::ListErasures => {
+                self.list_erasures(operation, sink).await?;
+                return Ok(None);
+            }
         };
         Ok(Some(reply))
     }
@@ -146,7 +154,7 @@ impl<S: Store> Service<S> {
         let trust = self.trust.current();
         let status = self.publisher.current();
         Ok(StatusView {
-            members: totals.members,
+            members: totals.members.saturating_sub(self.vault.members_mark().erased),
             cards: totals.cards,
             connections: self.hub.connections(),
             trust_version: trust.claims().version,
@@ -163,7 +171,9 @@ impl<S: Store> Service<S> {
         let (alias, number) = match command {
             AdminCommand::ShowMember(alias)
             | AdminCommand::MakeDeviceCode(alias)
-            | AdminCommand::ListDevices(alias) => (Some(alias), None),
+            | AdminCommand::ListDevices(alias)
+            | AdminCommand::EraseMember { member: alias, .. }
+            | AdminCommand::KeepMember(alias) => (Some(alias), None),
             AdminCommand::IssueCard(row) => (Some(&row.member), None),
             AdminCommand::ShowCard(number)
             | AdminCommand::ChangeCard { number, .. }
@@ -235,6 +245,9 @@ fn action_of(command: &AdminCommand) -> AuditAction {
         AdminCommand::ChangeOperators(change) => operators::action_of(change),
         AdminCommand::ListOperators => AuditAction::ListOperators,
         AdminCommand::ShowAudit(_) => AuditAction::ShowAudit,
+        AdminCommand::EraseMember { .. } => AuditAction::EraseMember,
+        AdminCommand::KeepMember(_) => AuditAction::KeepMember,
+        AdminCommand::ListErasures => AuditAction::ListErasures,
     }
 }
 

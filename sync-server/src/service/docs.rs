@@ -10,7 +10,8 @@ use bhyt_platform::entropy::{Entropy, make_bytes};
 
 use super::Service;
 use super::fault::ServiceFault;
-use super::values::{CardDetailsV2, CardV1, MemberDetailsV1, MemberV1};
+use super::values::{CardDetailsV2, CardV1, MemberDetailsV1};
+use super::values_members::{MemberV2, WrappedKeyV1};
 use crate::store::{Doc, DocKey, DocKind, DocWrite, Expected, Store};
 
 /// A stored value and the revision it was read at.
@@ -25,7 +26,7 @@ pub(crate) struct OpenMember {
     pub(crate) id: MemberId,
     pub(crate) expected: Expected,
     pub(crate) key: SealKey,
-    pub(crate) wrapped_key: Vec<u8>,
+    pub(crate) wrapped_key: WrappedKeyV1,
     pub(crate) details: MemberDetailsV1,
 }
 
@@ -40,7 +41,7 @@ impl OpenMember {
         let body = encode("member's details", &self.details)?;
         let place = member_place(self.id);
         let sealed = self.key.seal(&place, &body, &make_bytes::<24>(entropy));
-        let value = MemberV1 { wrapped_key: self.wrapped_key.clone(), sealed };
+        let value = MemberV2 { wrapped_key: self.wrapped_key.clone(), sealed };
         write("member", member_key(self.id), self.expected, &value)
     }
 }
@@ -79,20 +80,23 @@ impl<S: Store> Service<S> {
         doc.map(|doc| decode(what, &doc)).transpose()
     }
 
-    /// Opens a member; `None` when there is none.
+    /// Opens a member; `None` when there is none, or none any more.
     pub(crate) async fn open_member(&self, id: MemberId) -> Result<Option<OpenMember>, ServiceFault> {
-        let Some(found) = self.doc::<MemberV1>("member", &member_key(id)).await? else {
+        if self.is_being_erased(id) {
+            return Ok(None);
+        }
+        self.open_any_member(id).await
+    }
+
+    /// Opens a member, also one that is being erased.
+    pub(crate) async fn open_any_member(&self, id: MemberId) -> Result<Option<OpenMember>, ServiceFault> {
+        let Some(found) = self.doc::<MemberV2>("member", &member_key(id)).await? else {
             return Ok(None);
         };
-        let key = self.vault.member_key(id, &found.value.wrapped_key)?;
+        let opened = self.vault.member_key(id, &found.value.wrapped_key, &*self.entropy)?;
+        let Some((key, wrapped_key)) = opened else { return Ok(None) };
         let details = open("member", &key, &member_place(id), &found.value.sealed)?;
-        Ok(Some(OpenMember {
-            id,
-            expected: Expected::Revision(found.revision),
-            key,
-            wrapped_key: found.value.wrapped_key,
-            details,
-        }))
+        Ok(Some(OpenMember { id, expected: Expected::Revision(found.revision), key, wrapped_key, details }))
     }
 
     /// Opens a card of this member; it must be there.

@@ -2,6 +2,7 @@
 
 use bhyt_core::codec::CodecError;
 use bhyt_core::feed::PageFault;
+use bhyt_core::key_tree::KeyTreeFault;
 use bhyt_core::keys::KeyId;
 use bhyt_core::merkle::FrontierFault;
 use bhyt_core::personal::document::ApplyError;
@@ -9,6 +10,7 @@ use bhyt_core::seal::OpenError;
 use bhyt_core::status::list::StatusError;
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::trust::KeyUse;
+use bhyt_platform::files::FileError;
 
 use crate::store::StoreFault;
 
@@ -68,6 +70,12 @@ pub enum ServiceFault {
     /// The store was made under another store key.
     #[error("store.key is not the key of this store")]
     WrongStoreKey,
+    /// The members' keys are not those of this store, or older than it.
+    #[error("members.tree is not the one of this store, or an older copy of it")]
+    WrongMemberKeys,
+    /// A member's wrapping key could not be taken away.
+    #[error("a member's key was not erased")]
+    Erase(#[from] EraseFault),
     /// A stored value contradicts another.
     #[error("a stored {what} is missing or contradicts another")]
     Inconsistent {
@@ -119,6 +127,17 @@ pub enum ServiceFault {
         /// Tries made.
         attempts: u32,
     },
+}
+
+/// The holder of members' keys could not take one away.
+#[derive(Debug, thiserror::Error)]
+pub enum EraseFault {
+    /// There is no room for what an erased member leaves behind.
+    #[error(transparent)]
+    Tree(#[from] KeyTreeFault),
+    /// The disk failed.
+    #[error("members' keys not written")]
+    File(#[from] FileError),
 }
 
 /// A key's holder (file, HSM) could not sign.

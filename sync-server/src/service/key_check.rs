@@ -2,9 +2,10 @@
 //! number would be found, and everything new would be lost to whoever holds the right one.
 
 use super::Service;
-use super::docs::{Found, decode};
+use super::docs::{Found, decode, write};
 use super::fault::ServiceFault;
-use super::values::MemberV1;
+use super::parts::MemberKeysMark;
+use super::values_members::{MemberKeysMarkV1, MemberV2};
 use crate::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
 use bhyt_core::ids::MemberId;
 
@@ -23,8 +24,8 @@ impl<S: Store> Service<S> {
         if let Some((member, doc)) = self.store.doc_scan(DocKind::Member, None, 1).await?.first() {
             let bad_id = |_| ServiceFault::Inconsistent { what: "member" };
             let id = MemberId(member.id.as_slice().try_into().map_err(bad_id)?);
-            let found: Found<MemberV1> = decode("member", doc)?;
-            let opened = self.vault.member_key(id, &found.value.wrapped_key);
+            let found: Found<MemberV2> = decode("member", doc)?;
+            let opened = self.vault.member_key(id, &found.value.wrapped_key, &*self.entropy);
             opened.map_err(|_| ServiceFault::WrongStoreKey)?;
         }
         let mark = DocWrite { key, expected: Expected::Absent, bytes: Some(ours.to_vec()) };
@@ -35,4 +36,41 @@ impl<S: Store> Service<S> {
     }
 }
 
+impl<S: Store> Service<S> {
+    /// Compares the store's mark of the members' keys with those at hand, and notes how many were erased.
+    ///
+    /// # Errors
+    /// [`ServiceFault::WrongMemberKeys`]; nothing was written.
+    pub(crate) async fn check_member_keys(&self) -> Result<(), ServiceFault> {
+        check_members_mark(&self.store, self.vault.members_mark()).await
+    }
+}
+
+/// Compares a store's mark of the members' keys with those at hand: under another tree nobody could be read, and under an
+/// older copy whoever was erased would be back. Notes how many were erased.
+///
+/// # Errors
+/// [`ServiceFault::WrongMemberKeys`]; nothing was written.
+pub async fn check_members_mark<S: Store>(store: &S, mark: MemberKeysMark) -> Result<(), ServiceFault> {
+    let key = DocKey::new(DocKind::Meta, MEMBER_KEYS);
+    let MemberKeysMark { tree, erased } = mark;
+    let ours = MemberKeysMarkV1 { tree, erased };
+    let doc = store.doc_get(&key).await?;
+    let found: Option<Found<MemberKeysMarkV1>> = doc.map(|doc| decode("mark", &doc)).transpose()?;
+    let expected = match found {
+        Some(found) if found.value == ours => return Ok(()),
+        Some(found) if found.value.tree != tree || found.value.erased > erased => {
+            return Err(ServiceFault::WrongMemberKeys);
+        }
+        Some(found) => Expected::Revision(found.revision),
+        None => Expected::Absent,
+    };
+    let mark = write("mark", key, expected, &ours)?;
+    match store.commit(Commit { docs: vec![mark], ..Commit::default() }).await? {
+        Outcome::Applied => Ok(()),
+        Outcome::Lost => Err(ServiceFault::LostRaces { attempts: 1 }),
+    }
+}
+
 const KEY_CHECK: &[u8] = b"key-check";
+const MEMBER_KEYS: &[u8] = b"member-keys";

@@ -9,7 +9,6 @@ use bhyt_core::limits::IMPORT_ROWS_MAX;
 use bhyt_core::sync::admin::{MemberRow, RowField, RowOutcome, RowReason};
 use bhyt_core::sync::audit::{AuditAction, AuditSubject};
 use bhyt_core::sync::messages::Refusal;
-use bhyt_platform::entropy::make_bytes;
 
 use super::docs::{Found, OpenMember, decode, write};
 use super::fault::{ServiceFault, Stop};
@@ -147,8 +146,7 @@ impl<S: Store> Service<S> {
             (Ok(name), Ok(birth)) => (name, birth),
             (Err(fault), _) | (_, Err(fault)) => return RowOutcome::Failed(fault),
         };
-        let id = MemberId(make_bytes(&*self.entropy));
-        let (key, wrapped_key) = self.vault.make_member_key(id, &*self.entropy);
+        let (id, key, wrapped_key) = self.vault.make_member(&*self.entropy);
         claim(staged, social_key, id);
         if let Some(number) = &fields.personal_number {
             claim(staged, &self.vault.personal_alias(number), id);

@@ -22,6 +22,7 @@ mod commands;
 mod devices;
 mod docs;
 mod epochs;
+mod erasure;
 mod fault;
 mod feed;
 mod feed_answer;
@@ -49,14 +50,16 @@ mod status_changes;
 mod terminal_sync;
 mod terminals;
 pub mod values;
+pub mod values_members;
 mod values_older;
 pub mod values_operators;
 pub mod values_personal;
 mod vault;
 mod wallet_sync;
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;
+use std::sync::{Arc, RwLock};
 
 use bhyt_core::cose::{Payload, Unsigned, Verified};
 use bhyt_core::ids::MemberId;
@@ -66,6 +69,7 @@ use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::KeyUse;
 use bhyt_platform::clock::Clock;
 use bhyt_platform::entropy::Entropy;
+use tokio::sync::Mutex;
 
 use crate::store::{Commit, Outcome, Store, StoreFault};
 use attempts::Attempts;
@@ -82,9 +86,13 @@ pub use adopt::Adopted;
 pub use answer::{Next, Peer, ReplySink};
 pub(crate) use audit::line_write as audit_write;
 pub use authorise::{Permit, authorise};
-pub use fault::{ServiceFault, SignFault, Stop};
+pub use erasure::sweep_erased;
+pub use fault::{EraseFault, ServiceFault, SignFault, Stop};
 pub use hub::{News, Seat};
-pub use parts::{KeyRing, NoHook, PublishHook, ServiceParts, ServiceSettings, TrustSource};
+pub use key_check::check_members_mark;
+pub use parts::{
+    KeyRing, MemberKeys, MemberKeysMark, NoHook, PublishHook, ServiceParts, ServiceSettings, TrustSource,
+};
 pub use principal::Principal;
 pub use restored::mark_restored;
 pub use wallet_sync::WalletSync;
@@ -105,6 +113,10 @@ pub struct Service<S> {
     denials: Attempts,
     quotas: Quotas,
     audit_lines: AtomicU32,
+    /// Members whose erasure has begun and is not done.
+    erasing: RwLock<BTreeSet<MemberId>>,
+    /// Held by whoever carries erasures out.
+    erasing_one: Mutex<()>,
     settings: ServiceSettings,
     started: UnixSeconds,
     /// The backup that the store came from, and the list it was given since.
@@ -117,7 +129,7 @@ impl<S: Store> Service<S> {
     /// # Errors
     /// [`ServiceFault`] when the store or a key fails.
     pub async fn open(parts: ServiceParts<S>) -> Result<Self, ServiceFault> {
-        let vault = Vault::new(&parts.store_key);
+        let vault = Vault::new(&parts.store_key, parts.member_keys);
         let started = parts.clock.now();
         let mut service = Self {
             slots: Slots::new(IndexOrderKey::new(vault.index_order_key())),
@@ -133,11 +145,15 @@ impl<S: Store> Service<S> {
             denials: Attempts::at_commands(),
             quotas: Quotas::default(),
             audit_lines: AtomicU32::new(0),
+            erasing: RwLock::default(),
+            erasing_one: Mutex::default(),
             settings: parts.settings,
             started,
             restored: None,
         };
         service.check_store_key().await?;
+        service.check_member_keys().await?;
+        service.load_erasures().await?;
         let restored: Option<Found<RestoredV1>> = service.doc("restore", &restored_key()).await?;
         service.restored = restored.map(|found| found.value);
         service.load_status().await?;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bhyt_core::cose::Verified;
+use bhyt_core::ids::MemberId;
 use bhyt_core::keys::{KeyId, Signature};
 use bhyt_core::seal::SealKey;
 use bhyt_core::time::UnixSeconds;
@@ -12,7 +13,7 @@ use bhyt_core::trust::{KeyUse, TrustBundle};
 use bhyt_platform::clock::Clock;
 use bhyt_platform::entropy::Entropy;
 
-use super::fault::SignFault;
+use super::fault::{EraseFault, SignFault};
 use crate::stored::CurrentStatusV1;
 
 /// What [`Service::open`](super::Service::open) needs.
@@ -22,6 +23,8 @@ pub struct ServiceParts<S> {
     pub store: S,
     /// The key that the store is sealed under.
     pub store_key: SealKey,
+    /// What members' keys are wrapped under.
+    pub member_keys: Arc<dyn MemberKeys>,
     /// The server's signing keys.
     pub keys: Arc<dyn KeyRing>,
     /// The trust bundle in force and those before it.
@@ -45,6 +48,8 @@ pub struct ServiceSettings {
     pub status_resign: Duration,
     /// How long a line of the audit trail is kept. Default a year.
     pub audit_kept: Duration,
+    /// How long an erasure waits before nothing brings the member back. Default a week.
+    pub erasure_waits: Duration,
 }
 
 impl Default for ServiceSettings {
@@ -53,6 +58,7 @@ impl Default for ServiceSettings {
             code_lifetime: Duration::from_secs(86_400),
             status_resign: Duration::from_secs(3_600),
             audit_kept: Duration::from_secs(365 * 86_400),
+            erasure_waits: Duration::from_secs(7 * 86_400),
         }
     }
 }
@@ -64,6 +70,34 @@ pub trait KeyRing: fmt::Debug + Send + Sync + 'static {
 
     /// Signs with the key of this id.
     fn sign(&self, key: KeyId, message: &[u8]) -> Result<Signature, SignFault>;
+}
+
+/// What members' keys are wrapped under: kept outside the store and its backups, so that taking one away takes the member
+/// out of every backup.
+pub trait MemberKeys: fmt::Debug + Send + Sync + 'static {
+    /// The key that wraps this member's key; `None` once the member is erased.
+    fn wrapping_key(&self, member: MemberId) -> Option<SealKey>;
+
+    /// Whether this member was erased.
+    fn is_erased(&self, member: MemberId) -> bool;
+
+    /// Takes this member's wrapping key away for good; durable when it returns. Blocks on the disk.
+    ///
+    /// # Errors
+    /// [`EraseFault`]; the key may be away or not.
+    fn erase(&self, member: MemberId) -> Result<(), EraseFault>;
+
+    /// Which keys these are, and how many were taken away.
+    fn mark(&self) -> MemberKeysMark;
+}
+
+/// Tells members' keys from others, and newer ones from older.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MemberKeysMark {
+    /// Random, the same for good.
+    pub tree: [u8; 16],
+    /// Members that were erased.
+    pub erased: u64,
 }
 
 /// The trust bundle in force and those before it.

@@ -115,6 +115,7 @@ fn issues_nothing(command: &AdminCommand) -> bool {
         | AdminCommand::Backup
         | AdminCommand::ListOperators
         | AdminCommand::ShowAudit(_)
+        | AdminCommand::ListErasures
         // Who was retired after the backup has a key again, and that cannot wait.
         | AdminCommand::ChangeOperators(_) => true,
         AdminCommand::ImportMembers(_)
@@ -125,7 +126,9 @@ fn issues_nothing(command: &AdminCommand) -> bool {
         | AdminCommand::MakeDeviceCode(_)
         | AdminCommand::RetireDevice(_)
         | AdminCommand::MakeTerminalToken(_)
-        | AdminCommand::RetireTerminal(_) => false,
+        | AdminCommand::RetireTerminal(_)
+        | AdminCommand::EraseMember { .. }
+        | AdminCommand::KeepMember(_) => false,
     }
 }
 

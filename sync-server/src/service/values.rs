@@ -21,15 +21,6 @@ use serde::{Deserialize, Serialize};
 use super::values_older;
 use crate::store::BYTES_MAX;
 
-/// A member: its key under the store's key, and its details under its own.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MemberV1 {
-    /// The member's key, wrapped.
-    pub wrapped_key: Vec<u8>,
-    /// [`MemberDetailsV1`], sealed.
-    pub sealed: Vec<u8>,
-}
-
 /// What is known of a member.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MemberDetailsV1 {
@@ -353,7 +344,6 @@ macro_rules! schemas {
 }
 
 schemas! {
-    MemberV1 101 BYTES_MAX;
     MemberDetailsV1 102 BYTES_MAX - ENVELOPE_BYTES;
     AliasV1 103 64;
     CardV1 104 BYTES_MAX;

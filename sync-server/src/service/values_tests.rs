@@ -128,10 +128,6 @@ fn older_bytes_are_read_as_what_took_their_place() {
 #[test]
 fn members_are_these_bytes() {
     check(
-        &MemberV1 { wrapped_key: vec![1], sealed: vec![2, 3] },
-        "650001000000000000000102000000000000000203",
-    );
-    check(
         &MemberDetailsV1 {
             social_number: SocialNumber::parse("9900000017").unwrap(),
             personal_number: PersonalNumber::parse("099194000017"),

@@ -1,20 +1,24 @@
-//! The keys that the store is sealed under. From the store's own key come a key that wraps each member's key, one that
-//! makes blind indexes of numbers, and one that makes one-time codes. Nothing here is stored.
+//! The keys that the store is sealed under. Members' keys are wrapped under keys that can be taken away; from the store's
+//! own key come one that makes blind indexes, and one that makes one-time codes. Nothing here is stored.
 
 use std::fmt;
+use std::sync::Arc;
 
 use bhyt_core::ids::{CardNumber, MemberId, PersonalNumber, SocialNumber};
 use bhyt_core::seal::SealKey;
 use bhyt_platform::entropy::{Entropy, make_bytes};
 
 use super::fault::ServiceFault;
+use super::parts::{MemberKeys, MemberKeysMark};
+use super::values_members::WrappedKeyV1;
 use crate::backup_file;
-use crate::store::{DocKey, DocKind};
+use crate::store::{DocKey, DocKind, StoreFault};
 
 /// Derives and wraps keys under the store's key.
 #[derive(Clone)]
 pub(crate) struct Vault {
-    wrapping: SealKey,
+    members: Arc<dyn MemberKeys>,
+    older_wrapping: SealKey,
     index: SealKey,
     codes: SealKey,
     order: SealKey,
@@ -23,10 +27,11 @@ pub(crate) struct Vault {
 }
 
 impl Vault {
-    /// The vault under this store key.
-    pub(crate) fn new(store_key: &SealKey) -> Self {
+    /// The vault under this store key and these members' keys.
+    pub(crate) fn new(store_key: &SealKey, members: Arc<dyn MemberKeys>) -> Self {
         Self {
-            wrapping: store_key.derive(b"bhyt/member-keys/v1"),
+            members,
+            older_wrapping: store_key.derive(b"bhyt/member-keys/v1"),
             index: store_key.derive(b"bhyt/index/v1"),
             codes: store_key.derive(b"bhyt/codes/v1"),
             order: store_key.derive(b"bhyt/index-order/v1"),
@@ -35,18 +40,63 @@ impl Vault {
         }
     }
 
-    /// A new member's key and its wrapped form.
-    pub(crate) fn make_member_key(&self, member: MemberId, entropy: &dyn Entropy) -> (SealKey, Vec<u8>) {
-        let key = SealKey::from_bytes(make_bytes(entropy));
-        let wrapped = self.wrapping.wrap(&member.0, &key, &make_bytes::<24>(entropy));
-        (key, wrapped)
+    /// A new member's id, key, and the key in its wrapped form.
+    pub(crate) fn make_member(&self, entropy: &dyn Entropy) -> (MemberId, SealKey, WrappedKeyV1) {
+        loop {
+            let id = MemberId(make_bytes(entropy));
+            let key = SealKey::from_bytes(make_bytes(entropy));
+            // Never the place of one who was erased.
+            if let Some(wrapped) = self.wrap(id, &key, entropy) {
+                return (id, key, wrapped);
+            }
+        }
     }
 
-    /// Unwraps a member's key.
-    pub(crate) fn member_key(&self, member: MemberId, wrapped: &[u8]) -> Result<SealKey, ServiceFault> {
-        self.wrapping
-            .unwrap_key(&member.0, wrapped)
-            .map_err(|source| ServiceFault::Sealed { what: "member key", source })
+    /// Unwraps a member's key, and wraps it as it is wrapped now where it was not; `None` once the member is erased.
+    pub(crate) fn member_key(
+        &self,
+        member: MemberId,
+        wrapped: &WrappedKeyV1,
+        entropy: &dyn Entropy,
+    ) -> Result<Option<(SealKey, WrappedKeyV1)>, ServiceFault> {
+        let Some(wrapping) = self.members.wrapping_key(member) else { return Ok(None) };
+        let (under, bytes) = match wrapped {
+            WrappedKeyV1::Tree(bytes) => (&wrapping, bytes),
+            WrappedKeyV1::Store(bytes) => (&self.older_wrapping, bytes),
+        };
+        let key = under.unwrap_key(&member.0, bytes);
+        let key = key.map_err(|source| ServiceFault::Sealed { what: "member key", source })?;
+        let wrapped = match wrapped {
+            WrappedKeyV1::Tree(_) => wrapped.clone(),
+            WrappedKeyV1::Store(_) => {
+                WrappedKeyV1::Tree(wrapping.wrap(&member.0, &key, &make_bytes::<24>(entropy)))
+            }
+        };
+        Ok(Some((key, wrapped)))
+    }
+
+    /// Whether this member was erased.
+    pub(crate) fn is_erased(&self, member: MemberId) -> bool {
+        self.members.is_erased(member)
+    }
+
+    /// Takes this member's wrapping key away for good.
+    pub(crate) async fn erase(&self, member: MemberId) -> Result<(), ServiceFault> {
+        let members = Arc::clone(&self.members);
+        let erased = tokio::task::spawn_blocking(move || members.erase(member)).await;
+        // The runtime is going down: it is done again at the next start.
+        erased.map_err(|_| StoreFault::Closed)??;
+        Ok(())
+    }
+
+    /// Which members' keys these are, and how many were taken away.
+    pub(crate) fn members_mark(&self) -> MemberKeysMark {
+        self.members.mark()
+    }
+
+    fn wrap(&self, member: MemberId, key: &SealKey, entropy: &dyn Entropy) -> Option<WrappedKeyV1> {
+        let wrapping = self.members.wrapping_key(member)?;
+        Some(WrappedKeyV1::Tree(wrapping.wrap(&member.0, key, &make_bytes::<24>(entropy))))
     }
 
     /// Where the alias document of a mã số BHXH stands.

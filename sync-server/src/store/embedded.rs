@@ -78,6 +78,23 @@ impl EmbeddedStore {
     }
 }
 
+impl EmbeddedStore {
+    /// Has the writer write, and waits until it has.
+    async fn write(
+        &self,
+        commit: Commit,
+        removals: Vec<Vec<u8>>,
+        keys: usize,
+    ) -> Result<Outcome, StoreFault> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request { commit, removals, keys, answer };
+        let requests = self.requests.as_ref().ok_or(StoreFault::Closed)?;
+        let sent = requests.send(request).await;
+        sent.map_err(|_| StoreFault::Closed)?;
+        answered.await.unwrap_or(Err(StoreFault::Closed))
+    }
+}
+
 impl Store for EmbeddedStore {
     async fn head(&self, member: MemberId) -> Result<Option<StoredHead>, StoreFault> {
         let stored = self.view.get(&layout::head_key(member))?;
@@ -116,12 +133,20 @@ impl Store for EmbeddedStore {
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreFault> {
         let keys = commit.checked_keys()?;
-        let (answer, answered) = oneshot::channel();
-        let request = Request { commit, keys, answer };
-        let requests = self.requests.as_ref().ok_or(StoreFault::Closed)?;
-        let sent = requests.send(request).await;
-        sent.map_err(|_| StoreFault::Closed)?;
-        answered.await.unwrap_or(Err(StoreFault::Closed))
+        self.write(commit, Vec::new(), keys).await
+    }
+
+    async fn erase(&self, member: MemberId) -> Result<(), StoreFault> {
+        let prefix = layout::member_prefix(member);
+        loop {
+            let pairs = self.view.scan(&prefix, None, ERASE_STEP)?;
+            if pairs.is_empty() {
+                return Ok(());
+            }
+            let removals: Vec<_> = pairs.into_iter().map(|(key, _)| key).collect();
+            let keys = removals.len();
+            let _ = self.write(Commit::default(), removals, keys).await?;
+        }
     }
 
     async fn tail(&self, shard: Shard, after: u64, changes_max: usize) -> Result<Vec<Change>, StoreFault> {
@@ -183,6 +208,8 @@ fn scan_docs(
     Ok(docs)
 }
 
+/// Keys of a member that are removed in one batch.
+const ERASE_STEP: usize = 128;
 /// Commits that may wait for the writer; further callers wait to join them.
 const WAITING_MAX: usize = 1_024;
 /// Documents scanned at a time.

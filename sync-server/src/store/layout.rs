@@ -27,6 +27,11 @@ pub(super) fn head_key(member: MemberId) -> Vec<u8> {
     [b"m".as_slice(), &member.0, b"h"].concat()
 }
 
+/// What all keys of a member begin with.
+pub(super) fn member_prefix(member: MemberId) -> Vec<u8> {
+    [[MEMBER_TAG].as_slice(), &member.0].concat()
+}
+
 /// What the keys of a member's pages begin with.
 pub(super) fn page_prefix(member: MemberId) -> Vec<u8> {
     [b"m".as_slice(), &member.0, b"p"].concat()

@@ -97,6 +97,14 @@ impl Store for MemoryStore {
         Ok(Outcome::Applied)
     }
 
+    async fn erase(&self, member: MemberId) -> Result<(), StoreFault> {
+        let mut state = self.state();
+        state.heads.remove(&member);
+        state.pages.retain(|(held, _), _| *held != member);
+        state.docs.retain(|key, _| !(key.kind.is_of_member() && key.id.starts_with(&member.0)));
+        Ok(())
+    }
+
     async fn tail(&self, shard: Shard, after: u64, changes_max: usize) -> Result<Vec<Change>, StoreFault> {
         let state = self.state();
         let start = Bound::Excluded((shard, after));

@@ -58,6 +58,10 @@ pub trait Store: fmt::Debug + Send + Sync + 'static {
     /// its bound, or that writes one page or document twice.
     fn commit(&self, commit: Commit) -> impl Future<Output = Result<Outcome, StoreFault>> + Send;
 
+    /// Removes everything that is kept of a member: feed and documents. Whole and durable when it returns; a call that is
+    /// dropped or fails before may have removed a part.
+    fn erase(&self, member: MemberId) -> impl Future<Output = Result<(), StoreFault>> + Send;
+
     /// Announced changes of a shard after number `after`, in order, at most `changes_max`.
     ///
     /// Numbers are dense. Old changes are trimmed: a first one above `after + 1` says that the follower has missed some,
@@ -172,6 +176,8 @@ pub enum DocKind {
     PersonalOperation = 16,
     /// A petition that waits for an officer: member, petition.
     WaitingPetition = 17,
+    /// That a member is to be erased, or was, by the member's id.
+    Erasure = 20,
 }
 
 impl DocKind {

@@ -21,6 +21,8 @@ use super::{Append, Change, Commit, DocWrite, Expected, Outcome, Shard, StoreFau
 #[derive(Debug)]
 pub(super) struct Request {
     pub(super) commit: Commit,
+    /// Keys to remove, whatever they hold.
+    pub(super) removals: Vec<Vec<u8>>,
     /// Keys it writes at most.
     pub(super) keys: usize,
     pub(super) answer: oneshot::Sender<Result<Outcome, StoreFault>>,
@@ -67,7 +69,7 @@ impl Writer {
             if !room || answers.len() >= ANSWERS_MAX {
                 return (group, answers, Some(request));
             }
-            let outcome = self.judge(&mut group, request.commit);
+            let outcome = self.judge(&mut group, request.commit, request.removals);
             answers.push((request.answer, outcome));
             next = self.requests.try_recv().ok();
         }
@@ -75,8 +77,17 @@ impl Writer {
     }
 
     /// Takes the commit into the group if everything it expects is so. A fault of reading leaves the group as it was.
-    fn judge(&self, group: &mut Group, commit: Commit) -> Result<Outcome, StoreFault> {
+    fn judge(
+        &self,
+        group: &mut Group,
+        commit: Commit,
+        removals: Vec<Vec<u8>>,
+    ) -> Result<Outcome, StoreFault> {
         let mut writes = Values::new();
+        for key in removals {
+            group.read(&self.view, &key)?;
+            writes.insert(key, None);
+        }
         for append in commit.appends {
             if !self.judge_append(group, append, &mut writes)? {
                 return Ok(Outcome::Lost);

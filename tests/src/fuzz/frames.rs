@@ -15,6 +15,7 @@ use bhyt_core::sync::admin::{
     MemberView, RowFault, RowField, RowOutcome, RowReason, SigningTerminal, StatusView, TerminalView,
 };
 use bhyt_core::sync::audit::{AuditAction, AuditLine, AuditOutcome, AuditPage, AuditQuery, AuditSubject};
+use bhyt_core::sync::erasure::ErasureReason;
 use bhyt_core::sync::messages::{
     Activate, Enrol, FeedPlace, FeedReply, Follow, Hello, MemberCursor, ProofBytes, Refusal, Reply, Request,
     SnapshotPiece, SyncFeeds, SyncTerminal, SyncWallet,
@@ -117,6 +118,9 @@ pub(crate) fn requests() -> Vec<Request> {
         }),
         AdminCommand::ChangeOperators(OperatorChange::Retire(key.key_id())),
         AdminCommand::ListOperators,
+        AdminCommand::EraseMember { member: text(), reason: ErasureReason::Order },
+        AdminCommand::KeepMember(text()),
+        AdminCommand::ListErasures,
         AdminCommand::ShowAudit(AuditQuery { member: text(), ..AuditQuery::default() }),
     ];
     let admin = |command| Request::Admin(AdminRequest { operation: OperationId([5; 16]), command });

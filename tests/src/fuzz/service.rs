@@ -31,6 +31,7 @@ use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{KeyUse, TrustBundle};
 use bhyt_platform::clock::ManualClock;
 use bhyt_platform::entropy::SeededEntropy;
+use bhyt_server::member_keys::MemberKeyFile;
 use bhyt_server::service::values_operators::OperatorV2;
 use bhyt_server::service::{
     KeyRing, NoHook, Peer, Service, ServiceParts, ServiceSettings, SignFault, TrustSource, authorise,
@@ -140,6 +141,7 @@ impl World {
         let parts = ServiceParts {
             store,
             store_key: SealKey::from_bytes([42; 32]),
+            member_keys: Arc::new(MemberKeyFile::in_memory(43)),
             keys: Arc::clone(&RING) as Arc<dyn KeyRing>,
             trust: Arc::clone(&RING) as Arc<dyn TrustSource>,
             clock: Arc::new(clock.clone()),

@@ -11,6 +11,7 @@ use std::path::Path;
 
 use bhyt_core::codec::{self, Schema};
 use bhyt_core::ids::MemberId;
+use bhyt_core::key_tree::KeyTree;
 use bhyt_core::keys::{KeyId, SecretKey};
 use bhyt_core::seal::SealKey;
 use bhyt_core::time::UnixSeconds;
@@ -19,6 +20,7 @@ use bhyt_platform::key_file::{KeyUsage, create_key_file, read_key_file};
 use bhyt_platform::kv::{Batch, StoreError};
 use bhyt_server::backup_file::{BackupEnd, BackupFault, BackupMaker, BackupPart, BackupReader, proof_key};
 use bhyt_server::service::values;
+use bhyt_server::service::values_members::{ErasureV1, MemberKeysMarkV1, MemberV2};
 use bhyt_server::service::values_operators::{AuditV2, CodePurposeV1, OneTimeCodeV2, OperatorV2};
 use bhyt_server::stored::CurrentStatusV1;
 
@@ -134,13 +136,19 @@ fn value(data: &[u8]) {
         };
     }
     any_of! {
-        MemberV1 MemberDetailsV1 AliasV1 CardV1 CardDetailsV2 DeviceV2 TerminalV1 OperationV1
+        MemberDetailsV1 AliasV1 CardV1 CardDetailsV2 DeviceV2 TerminalV1 OperationV1
         SlotV1 CardCounterV1 StatusEntryV1 StatusChangeV1 StatusVersionV1 FeedHeadV1 PageV1
     }
+    check_value::<MemberV2>(data);
+    check_value::<MemberKeysMarkV1>(data);
+    check_value::<ErasureV1>(data);
     check_value::<OperatorV2>(data);
     check_value::<OneTimeCodeV2>(data);
     check_value::<AuditV2>(data);
     check_value::<CurrentStatusV1>(data);
+    if let Ok(tree) = KeyTree::decode(data) {
+        assert!(*tree.encode() == data, "a tree of keys has one form");
+    }
 }
 
 fn check_value<T: Schema + PartialEq>(data: &[u8]) {

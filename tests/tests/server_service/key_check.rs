@@ -1,9 +1,11 @@
 //! A store is served under its own key only.
 
+use bhyt_core::ids::MemberId;
 use bhyt_core::seal::SealKey;
 use bhyt_server::service::ServiceFault;
 use bhyt_server::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
 
+use super::erasure::write_as_before;
 use super::world::{STORE_KEY, World, open_under};
 
 #[tokio::test]
@@ -17,6 +19,8 @@ async fn another_store_key_is_noticed_at_the_start_and_nothing_is_written() {
     assert_eq!(world.store.doc_get(&mark).await.unwrap().unwrap().bytes, made.bytes);
 
     // A store from before there was a mark: its members tell.
+    let members = world.store.doc_scan(DocKind::Member, None, 1).await.unwrap();
+    write_as_before(&world, MemberId(members[0].0.id.as_slice().try_into().unwrap())).await;
     let gone = DocWrite { key: mark.clone(), expected: Expected::Revision(made.revision), bytes: None };
     let commit = Commit { docs: vec![gone], ..Commit::default() };
     assert_eq!(world.store.commit(commit).await.unwrap(), Outcome::Applied);

@@ -146,8 +146,10 @@ async fn a_server_whose_store_has_closed_ends_with_the_cause() {
     let disk = FillingDisk::default();
     let store = EmbeddedStore::over(disk.clone(), EmbeddedOptions::default()).unwrap();
     enter_operator(&store, OPERATOR, &OperatorRole::ALL).await;
-    let ServiceParts { store: _, store_key, keys, trust, clock, entropy, published, settings } = service;
-    let service = ServiceParts { store, store_key, keys, trust, clock, entropy, published, settings };
+    let ServiceParts { store: _, store_key, member_keys, keys, trust, clock, entropy, published, settings } =
+        service;
+    let service =
+        ServiceParts { store, store_key, member_keys, keys, trust, clock, entropy, published, settings };
     let server = Running::serve(running.folder, Parts { config, service, host, ready_file }).await;
 
     let operator = server.connect(&key(OPERATOR)).await.unwrap();

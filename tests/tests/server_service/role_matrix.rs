@@ -8,6 +8,7 @@ use bhyt_core::keys::KeyId;
 use bhyt_core::record::{Body, Record, RecordKind, Salt, Seq};
 use bhyt_core::sync::admin::{AdminCommand, AdminRequest, CardChange, CardRow};
 use bhyt_core::sync::audit::AuditQuery;
+use bhyt_core::sync::erasure::ErasureReason;
 use bhyt_core::sync::messages::{
     Follow, HandBack, MemberCursor, Refusal, Reply, Request, SyncFeeds, SyncTerminal, SyncWallet,
 };
@@ -97,6 +98,10 @@ fn change(change: CardChange) -> AdminCommand {
     AdminCommand::ChangeCard { number: String::new(), change }
 }
 
+fn erase() -> AdminCommand {
+    AdminCommand::EraseMember { member: String::new(), reason: ErasureReason::Request }
+}
+
 fn wallet(follow: Follow) -> SyncWallet {
     SyncWallet { trust: 1, members: Vec::new(), follow }
 }
@@ -159,6 +164,9 @@ table! { commands: AdminCommand {
     AdminCommand::ListDevices(_)       => AdminCommand::ListDevices(social(1)),          [Enroller Auditor];
     AdminCommand::ListTerminals(_)     => AdminCommand::ListTerminals(None),             [Enroller Auditor];
     AdminCommand::ShowAudit(_)         => AdminCommand::ShowAudit(AuditQuery::default()), [Auditor];
+    AdminCommand::EraseMember { .. }   => erase(), [Registrar];
+    AdminCommand::KeepMember(_)        => AdminCommand::KeepMember(social(1)),           [Registrar];
+    AdminCommand::ListErasures         => AdminCommand::ListErasures,                    [Registrar Auditor Administrator];
     AdminCommand::ListOperators        => AdminCommand::ListOperators,                   [Auditor Administrator];
     AdminCommand::ChangeOperators(OperatorChange::Add(_))       => operators(OperatorChange::Add(new_operator())), [Administrator];
     AdminCommand::ChangeOperators(OperatorChange::SetRoles { .. }) => operators(roles()),       [Administrator];

@@ -1,6 +1,7 @@
 //! A memory store that outlives its service, as a disk does.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use bhyt_core::ids::MemberId;
 use bhyt_server::store::memory::MemoryStore;
@@ -10,12 +11,30 @@ use bhyt_server::store::{
 };
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SharedStore(Arc<MemoryStore>);
+pub(crate) struct SharedStore(Arc<MemoryStore>, Arc<AtomicU32>);
+
+impl SharedStore {
+    /// The `n`th write from now on fails, and all after it, until this is called again; 0 is never.
+    pub(crate) fn fail_in(&self, n: u32) {
+        self.1.store(n, Ordering::SeqCst);
+    }
+
+    fn write(&self) -> Result<(), StoreFault> {
+        match self.1.load(Ordering::SeqCst) {
+            0 => Ok(()),
+            1 => Err(StoreFault::Closed),
+            left => {
+                self.1.store(left - 1, Ordering::SeqCst);
+                Ok(())
+            }
+        }
+    }
+}
 
 impl SharedStore {
     /// As a backup: what is here now, and nothing that comes after.
     pub(crate) fn deep_copy(&self) -> Self {
-        Self(Arc::new(self.0.as_ref().clone()))
+        Self(Arc::new(self.0.as_ref().clone()), Arc::default())
     }
 }
 
@@ -49,7 +68,13 @@ impl Store for SharedStore {
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreFault> {
         // As with a disk, others get on meanwhile: who staged at the same time races for the same revisions.
         tokio::task::yield_now().await;
+        self.write()?;
         self.0.commit(commit).await
+    }
+
+    async fn erase(&self, member: MemberId) -> Result<(), StoreFault> {
+        self.write()?;
+        self.0.erase(member).await
     }
 
     async fn tail(&self, shard: Shard, after: u64, changes_max: usize) -> Result<Vec<Change>, StoreFault> {

@@ -23,9 +23,11 @@ use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::{self, KeyUse, Policy, RootSet, TrustBundle, TrustedKey};
 use bhyt_platform::clock::ManualClock;
 use bhyt_platform::entropy::SeededEntropy;
+use bhyt_server::member_keys::MemberKeyFile;
 use bhyt_server::service::values_operators::OperatorV2;
 use bhyt_server::service::{
-    KeyRing, NoHook, Peer, Seat, Service, ServiceFault, ServiceParts, ServiceSettings, SignFault, TrustSource,
+    KeyRing, MemberKeys, NoHook, Peer, Seat, Service, ServiceFault, ServiceParts, ServiceSettings, SignFault,
+    TrustSource,
 };
 use bhyt_server::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
 
@@ -43,11 +45,16 @@ pub(crate) type TestService = Service<SharedStore>;
 pub(crate) struct Authority {
     keys: Mutex<BTreeMap<KeyId, (KeyUse, SecretKey)>>,
     bundles: Mutex<Vec<Arc<Verified<TrustBundle>>>>,
+    members: Mutex<Arc<MemberKeyFile>>,
 }
 
 impl Authority {
     pub(crate) fn new() -> Self {
-        let authority = Self { keys: Mutex::default(), bundles: Mutex::default() };
+        let authority = Self {
+            keys: Mutex::default(),
+            bundles: Mutex::default(),
+            members: Mutex::new(Arc::new(MemberKeyFile::in_memory(43))),
+        };
         authority.renew([(KeyUse::Card, 11), (KeyUse::Status, 12), (KeyUse::Head, 13)]);
         authority
     }
@@ -84,6 +91,15 @@ impl Authority {
         bundles.push(Arc::new(trust::anchor(&bundle.sign(&[&root])).unwrap()));
         let named = named.into_iter().map(|(usage, key)| (key.public_key().key_id(), (usage, key)));
         *self.keys.lock().unwrap() = named.collect();
+    }
+
+    pub(crate) fn members(&self) -> Arc<dyn MemberKeys> {
+        Arc::clone(&*self.members.lock().unwrap()) as Arc<dyn MemberKeys>
+    }
+
+    /// Other members' keys from the next start on.
+    pub(crate) fn danger_set_members(&self, keys: MemberKeyFile) {
+        *self.members.lock().unwrap() = Arc::new(keys);
     }
 
     pub(crate) fn first(&self) -> Verified<TrustBundle> {
@@ -383,6 +399,7 @@ pub(crate) async fn open_under(
     let parts = ServiceParts {
         store: store.clone(),
         store_key,
+        member_keys: authority.members(),
         keys: Arc::clone(authority) as Arc<dyn KeyRing>,
         trust: Arc::clone(authority) as Arc<dyn TrustSource>,
         clock: Arc::new(clock.clone()),

@@ -1,0 +1,230 @@
+//! Erasure of a member: what is left of whom, wherever it was interrupted, and what an older store is worth then.
+
+use bhyt_core::codec;
+use bhyt_core::ids::MemberId;
+use bhyt_core::seal::SealKey;
+use bhyt_core::status::reason::SetNumber;
+use bhyt_core::sync::admin::{AdminCommand, AdminReply, Applied};
+use bhyt_core::sync::audit::{AuditQuery, ShortMember};
+use bhyt_core::sync::erasure::{ErasureReason, ErasureView};
+use bhyt_core::sync::messages::{Follow, Refusal, Reply};
+use bhyt_server::member_keys::MemberKeyFile;
+use bhyt_server::service::values_members::{MemberV2, WrappedKeyV1};
+use bhyt_server::service::{Service, ServiceFault};
+use bhyt_server::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
+
+use crate::world::{DAY, Phone, STORE_KEY, World, card_row, member_row, number, open_under, social};
+
+const KINDS: [DocKind; 8] = [
+    DocKind::Meta,
+    DocKind::Member,
+    DocKind::Alias,
+    DocKind::Card,
+    DocKind::Device,
+    DocKind::OneTimeCode,
+    DocKind::Operation,
+    DocKind::StatusEntry,
+];
+
+fn erase(n: u8) -> AdminCommand {
+    AdminCommand::EraseMember { member: social(n), reason: ErasureReason::Request }
+}
+
+/// Two members with a card and a phone each.
+async fn two() -> (World, Phone, Phone) {
+    let world = World::new().await;
+    for n in [1, 2] {
+        world.command(AdminCommand::ImportMembers(vec![member_row(n)])).await.unwrap();
+        world.command(AdminCommand::IssueCard(card_row(n))).await.unwrap();
+    }
+    let (mut first, mut second) = (world.phone(1, 1).await, world.phone(2, 2).await);
+    first.sync(&world).await;
+    second.sync(&world).await;
+    (world, first, second)
+}
+
+async fn erasures(world: &World) -> Vec<ErasureView> {
+    match world.command(AdminCommand::ListErasures).await {
+        Ok(AdminReply::Erasures(views)) => views,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Everything that says whose it is, in key or value.
+async fn traces(world: &World, phone: &Phone) -> Vec<DocKey> {
+    let mut found = Vec::new();
+    for kind in KINDS {
+        for (key, doc) in world.store.doc_scan(kind, None, 1_000).await.unwrap() {
+            let bytes = [key.id.as_slice(), &doc.bytes].concat();
+            if bytes.windows(16).any(|window| window == phone.member.0) {
+                found.push(key);
+            }
+        }
+    }
+    found
+}
+
+async fn check_gone(world: &World, phone: &mut Phone) {
+    let member = phone.member;
+    for alias in [social(1), format!("0991940000{:02}", 1), member.to_hex()] {
+        let shown = world.command(AdminCommand::ShowMember(alias)).await;
+        assert_eq!(shown, Err(Refusal::NotFound));
+    }
+    assert_eq!(world.command(AdminCommand::ShowCard(number(1))).await, Err(Refusal::NotFound));
+    assert_eq!(world.store.head(member).await.unwrap(), None);
+    assert_eq!(world.store.read(member, 0, 9).await.unwrap(), []);
+    // A code that nobody used yet names its member until it is trimmed; it opens nothing.
+    let traces = traces(world, phone).await;
+    assert!(traces.iter().all(|key| key.kind == DocKind::OneTimeCode), "{traces:?}");
+    // The card is listed, and the phone is told to wipe.
+    let mut terminal = world.terminal(9).await;
+    world.sync_terminal(9, &mut terminal).await;
+    let list = terminal.status().expect("a list").list();
+    let withdrawn = list.sets().find(|(set, _)| *set == SetNumber::new(1).unwrap());
+    assert_eq!(withdrawn.expect("a set").1.iter().count(), 1);
+    let replies = world.ask(phone.seed, phone.session.request(Follow::Once)).await;
+    assert_eq!(replies, [Reply::Retired(member), Reply::Done]);
+}
+
+async fn check_there(world: &World, phone: &mut Phone) {
+    let shown = world.command(AdminCommand::ShowMember(social(2))).await;
+    assert!(matches!(&shown, Ok(AdminReply::Member(view)) if view.records == 1), "{shown:?}");
+    phone.sync(world).await;
+    assert_eq!(phone.credentials().len(), 1);
+}
+
+#[tokio::test]
+async fn an_erased_member_is_gone_and_everybody_else_stays() {
+    let (world, mut first, mut second) = two().await;
+    assert_eq!(world.command(erase(1)).await, Ok(AdminReply::Applied(Applied::Accepted)));
+    assert_eq!(world.command(erase(1)).await, Ok(AdminReply::Applied(Applied::Duplicate)));
+    let [waiting] = erasures(&world).await[..] else { panic!() };
+    assert_eq!((waiting.member, waiting.done), (ShortMember::from(first.member), None));
+    world.clock.advance(waiting.due.since(waiting.asked) - 1);
+    assert_eq!(world.service.erase_due().await.unwrap(), 0);
+    assert!(world.command(AdminCommand::ShowMember(social(1))).await.is_ok(), "there is time");
+    world.clock.advance(1);
+    assert_eq!(world.service.erase_due().await.unwrap(), 1);
+    check_gone(&world, &mut first).await;
+    check_there(&world, &mut second).await;
+    let [done] = erasures(&world).await[..] else { panic!() };
+    assert_eq!(done.done, Some(done.due));
+    // The person may come again, as somebody else.
+    world.command(AdminCommand::ImportMembers(vec![member_row(1)])).await.unwrap();
+    world.command(AdminCommand::IssueCard(card_row(1))).await.unwrap();
+    let mut again = world.phone(3, 1).await;
+    again.sync(&world).await;
+    assert!(again.member != first.member && again.credentials().len() == 1);
+}
+
+#[tokio::test]
+async fn an_erasure_can_be_taken_back_until_it_begins() {
+    let (world, first, _) = two().await;
+    world.command(erase(1)).await.unwrap();
+    let keep = AdminCommand::KeepMember(social(1));
+    assert_eq!(world.command(keep.clone()).await, Ok(AdminReply::Applied(Applied::Accepted)));
+    assert_eq!(world.command(keep.clone()).await, Ok(AdminReply::Applied(Applied::Duplicate)));
+    world.clock.advance(30 * DAY);
+    assert_eq!(world.service.erase_due().await.unwrap(), 0);
+    assert!(!world.authority.members().is_erased(first.member));
+    world.command(erase(1)).await.unwrap();
+    world.clock.advance(7 * DAY);
+    world.service.erase_due().await.unwrap();
+    assert_eq!(world.command(keep).await, Err(Refusal::NotFound));
+    let audit = AdminCommand::ShowAudit(AuditQuery::default());
+    let Ok(AdminReply::Audit(page)) = world.command(audit).await else { panic!() };
+    let of_server = page.lines.iter().filter(|line| line.operator.is_none());
+    assert_eq!(of_server.map(|line| line.action.name()).collect::<Vec<_>>(), ["erase_member"]);
+}
+
+#[tokio::test]
+async fn an_erasure_goes_on_from_wherever_it_stopped() {
+    let mut stops = 0;
+    for n in 1.. {
+        let (mut world, mut first, mut second) = two().await;
+        world.command(erase(1)).await.unwrap();
+        world.clock.advance(7 * DAY);
+        world.store.fail_in(n);
+        if world.service.erase_due().await.is_ok() {
+            break;
+        }
+        stops += 1;
+        world.store.fail_in(0);
+        world.restart().await;
+        // Nobody sees a member that is half gone.
+        if erasures(&world).await.len() == 1 && n > 1 {
+            let shown = world.command(AdminCommand::ShowMember(first.member.to_hex())).await;
+            assert_eq!(shown, Err(Refusal::NotFound), "stopped at write {n}");
+        }
+        assert_eq!(world.service.erase_due().await.unwrap(), 1, "stopped at write {n}");
+        check_gone(&world, &mut first).await;
+        check_there(&world, &mut second).await;
+    }
+    assert!(stops >= 6, "{stops}");
+}
+
+#[tokio::test]
+async fn an_older_store_and_every_key_that_is_left_open_nothing_of_an_erased_member() {
+    let (mut world, first, _) = two().await;
+    let (older, older_still) = (world.store.deep_copy(), world.store.deep_copy());
+    world.command(erase(1)).await.unwrap();
+    world.clock.advance(7 * DAY);
+    world.service.erase_due().await.unwrap();
+    world.store = older;
+    world.restart().await;
+    let shown = world.command(AdminCommand::ShowMember(first.member.to_hex())).await;
+    assert_eq!(shown, Err(Refusal::NotFound));
+    assert!(world.command(AdminCommand::ShowMember(social(2))).await.is_ok(), "everybody else is there");
+    // With the keys of before it would be read: that is what was taken away.
+    world.authority.danger_set_members(MemberKeyFile::in_memory(43));
+    world.store = older_still;
+    world.restart().await;
+    assert!(world.command(AdminCommand::ShowMember(first.member.to_hex())).await.is_ok());
+}
+
+#[tokio::test]
+async fn members_keys_of_another_server_or_an_older_copy_of_them_are_not_taken() {
+    let (world, ..) = two().await;
+    world.command(erase(1)).await.unwrap();
+    world.clock.advance(7 * DAY);
+    world.service.erase_due().await.unwrap();
+    for seed in [43, 44] {
+        world.authority.danger_set_members(MemberKeyFile::in_memory(seed));
+        let opened: Result<Service<_>, _> =
+            open_under(SealKey::from_bytes(STORE_KEY), &world.clock, &world.authority, &world.store, 9).await;
+        assert!(matches!(opened, Err(ServiceFault::WrongMemberKeys)), "{seed}");
+    }
+}
+
+#[tokio::test]
+async fn a_member_of_an_earlier_version_is_read_and_wrapped_anew_with_the_next_write() {
+    let (mut world, first, _) = two().await;
+    let key = DocKey::new(DocKind::Member, first.member.0);
+    write_as_before(&world, first.member).await;
+    world.restart().await;
+    assert!(world.command(AdminCommand::ShowMember(social(1))).await.is_ok());
+    let mut row = member_row(1);
+    row.phone = "0900000001".into();
+    world.command(AdminCommand::ImportMembers(vec![row])).await.unwrap();
+    let doc = world.store.doc_get(&key).await.unwrap().unwrap();
+    let member: MemberV2 = codec::decode(&doc.bytes).unwrap();
+    assert!(matches!(member.wrapped_key, WrappedKeyV1::Tree(_)));
+    assert!(world.command(AdminCommand::ShowMember(social(1))).await.is_ok());
+}
+
+/// Writes a member as an earlier version did: its key under a key of the store's.
+pub(crate) async fn write_as_before(world: &World, id: MemberId) {
+    let key = DocKey::new(DocKind::Member, id.0);
+    let doc = world.store.doc_get(&key).await.unwrap().unwrap();
+    let member: MemberV2 = codec::decode(&doc.bytes).unwrap();
+    let WrappedKeyV1::Tree(wrapped) = member.wrapped_key else { panic!("written as before already") };
+    let wrapping = world.authority.members().wrapping_key(id).unwrap();
+    let secret = wrapping.unwrap_key(&id.0, &wrapped).unwrap();
+    let older = SealKey::from_bytes(STORE_KEY).derive(b"bhyt/member-keys/v1");
+    let wrapped = older.wrap(&id.0, &secret, &[1; 24]);
+    let part = |bytes: &[u8]| [&(bytes.len() as u64).to_le_bytes(), bytes].concat();
+    let bytes = [vec![101, 0], part(&wrapped), part(&member.sealed)].concat();
+    let write = DocWrite { key, expected: Expected::Any, bytes: Some(bytes) };
+    let commit = Commit { docs: vec![write], ..Commit::default() };
+    assert_eq!(world.store.commit(commit).await.unwrap(), Outcome::Applied);
+}
