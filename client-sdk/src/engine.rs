@@ -9,6 +9,8 @@ use std::time::Duration;
 use bhyt_core::cose::Verified;
 use bhyt_core::sync::backoff::Backoff;
 use bhyt_core::sync::messages::{Follow, Refusal, Reply, Request};
+use bhyt_core::sync::personal::SyncPersonal;
+use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::TrustBundle;
 use bhyt_platform::clock::Clock;
 use bhyt_platform::entropy::{Entropy, make_bytes};
@@ -18,6 +20,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::error::{Problem, SdkError};
 use crate::events::{Event, EventListener};
+use crate::handing_in::Asking;
 use crate::host::blocking;
 use crate::keys::DeviceKeys;
 use crate::link::{Conversation, Dialer, Link, ahead_seconds, close, ended, next_news, welcomed};
@@ -43,7 +46,7 @@ pub(crate) trait Side: Send + Sync + std::fmt::Debug + 'static {
         session: &mut Self::Session,
         reply: Reply,
         report: &mut SyncReport,
-        listener: &dyn EventListener,
+        scene: &Scene<'_>,
     ) -> Result<(), Broken>;
 
     /// A request to make before the next exchange, so that it can go through.
@@ -53,6 +56,21 @@ pub(crate) trait Side: Send + Sync + std::fmt::Debug + 'static {
 
     /// Takes a reply to what [`Self::errand`] asked for; the last is Done or Refused. May wait for the disk.
     fn take_errand(&self, _reply: Reply, _listener: &dyn EventListener) -> Result<(), SdkError> {
+        Err(SdkError::untrusted(UnexpectedReply))
+    }
+
+    /// What is to be handed in; with `all`, what is to be asked too.
+    fn outgoing(&self, _keys: &DeviceKeys, _all: bool) -> Result<Vec<SyncPersonal>, SdkError> {
+        Ok(Vec::new())
+    }
+
+    /// Takes the answer to one of those; the next of the same kind, if there is more to hand in. May wait for the disk.
+    fn take_answer(
+        &self,
+        _asked: &SyncPersonal,
+        _reply: Reply,
+        _scene: &Scene<'_>,
+    ) -> Result<Option<SyncPersonal>, SdkError> {
         Err(SdkError::untrusted(UnexpectedReply))
     }
 
@@ -70,6 +88,14 @@ pub(crate) trait Side: Send + Sync + std::fmt::Debug + 'static {
 
     /// Keeps that on disk. Waits for it.
     fn keep_progress(&self, progress: &StoredProgress) -> Result<(), SdkError>;
+}
+
+/// For whom a side takes something, when, and who is told.
+#[derive(Debug)]
+pub(crate) struct Scene<'s> {
+    pub(crate) keys: &'s DeviceKeys,
+    pub(crate) now: UnixSeconds,
+    pub(crate) listener: &'s dyn EventListener,
 }
 
 /// What a sync brought.
@@ -103,6 +129,8 @@ pub(crate) struct Engine<S> {
     /// The connection that stays for news, for other conversations to use.
     live: Mutex<Option<ClientConnection>>,
     nudge: Notify,
+    /// There is something to hand in.
+    pub(crate) outgoing: Notify,
     /// How the last syncs went, as it is on disk.
     kept: Mutex<StoredProgress>,
     noted: Notify,
@@ -127,6 +155,7 @@ impl<S: Side> Engine<S> {
             turn: tokio::sync::Mutex::new(()),
             live: Mutex::new(None),
             nudge: Notify::new(),
+            outgoing: Notify::new(),
         }
     }
 
@@ -213,6 +242,10 @@ impl<S: Side> Engine<S> {
                     // One push was bad; asking again tells what it held, or that the connection is gone.
                     Err(_) => { self.converse(&connection, Follow::Stay, listener).await?; }
                 },
+                () = self.outgoing.notified() => {
+                    let _turn = self.turn.lock().await;
+                    self.hand_in(&connection, Asking::Little, listener).await?;
+                }
                 () = self.nudge.notified() => {
                     self.converse(&connection, Follow::Stay, listener).await?;
                 }
@@ -235,7 +268,7 @@ impl<S: Side> Engine<S> {
         let mut report = SyncReport::default();
         let mut reply = first;
         loop {
-            let taken = blocking(|| self.side.take(&mut session, reply, &mut report, listener));
+            let taken = blocking(|| self.side.take(&mut session, reply, &mut report, &self.scene(listener)));
             if taken.is_err() {
                 break;
             }
@@ -267,10 +300,17 @@ impl<S: Side> Engine<S> {
         let mut asks_left = ASKED_AGAIN_MAX;
         for _ in 0..ROUNDS_MAX {
             self.run_errands(connection, listener).await?;
-            match self.exchange(connection, follow, listener).await {
+            // Side by side: neither needs the other's answer, and together they take one round trip.
+            let exchange = self.exchange(connection, follow, listener);
+            let (done, handed_in) = tokio::join!(exchange, self.hand_in(connection, Asking::All, listener));
+            match done {
                 Err(Broken::AskAgain(_)) if asks_left > 0 => asks_left -= 1,
                 Ok(_) if self.side.errand().is_some() => {}
-                done => return Ok(done?),
+                done => {
+                    let report = done?;
+                    handed_in?;
+                    return Ok(report);
+                }
             }
         }
         Err(SdkError::untrusted(UnexpectedReply))
@@ -308,7 +348,7 @@ impl<S: Side> Engine<S> {
         let mut conversation = Conversation::begin(connection, &request).await?;
         loop {
             let reply = conversation.next().await?;
-            blocking(|| self.side.take(&mut session, reply, &mut report, listener))?;
+            blocking(|| self.side.take(&mut session, reply, &mut report, &self.scene(listener)))?;
             match S::outcome(&session) {
                 None => {}
                 Some(Ok(())) => return Ok(report),
@@ -337,6 +377,10 @@ impl<S: Side> Engine<S> {
         self.note_progress(StoredProgress { server_ahead_seconds: ahead, ..self.side.progress() });
         let report = report.inspect_err(|_| close(&connection))?;
         Ok((link, report))
+    }
+
+    pub(crate) fn scene<'s>(&'s self, listener: &'s dyn EventListener) -> Scene<'s> {
+        Scene { keys: &self.keys, now: self.clock.now(), listener }
     }
 
     fn note_outcome(&self, error: Option<&SdkError>) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 use bhyt_core::cbor::DecodeError;
 use bhyt_core::codec::CodecError;
 use bhyt_core::held_status::StatusFault;
+use bhyt_core::operation::Rejection;
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::sync::terminal::TerminalFault;
 use bhyt_core::sync::wallet::SyncFault;
@@ -115,6 +116,9 @@ pub enum Refused {
     NoFreeBinding,
     /// Something else; the reason is in the server's log.
     Denied,
+    /// An edit of the personal document that the server would not take: the document or the outbox is full, or the edit is not
+    /// permitted.
+    Edit(Rejection),
 }
 
 impl fmt::Display for Refused {
@@ -125,6 +129,7 @@ impl fmt::Display for Refused {
             Self::Forgotten => "not known to the server any more",
             Self::NoFreeBinding => "too many devices hold this card",
             Self::Denied => "denied",
+            Self::Edit(why) => return write!(f, "edit not possible: {why}"),
         })
     }
 }

@@ -28,6 +28,16 @@ pub enum Event {
         /// Whose.
         member: MemberId,
     },
+    /// A member's personal document shows something else than before.
+    PersonalChanged {
+        /// Whose.
+        member: MemberId,
+    },
+    /// The server has taken or refused edits that waited; see [`crate::Wallet::outbox`].
+    OutboxChanged {
+        /// Whose.
+        member: MemberId,
+    },
     /// This device no longer holds this member; its data is gone.
     MemberRemoved {
         /// Who.
@@ -66,6 +76,8 @@ impl Event {
             Self::UpToDate => "up_to_date",
             Self::RecordsChanged { .. } => "records_changed",
             Self::CredentialsChanged { .. } => "credentials_changed",
+            Self::PersonalChanged { .. } => "personal_changed",
+            Self::OutboxChanged { .. } => "outbox_changed",
             Self::MemberRemoved { .. } => "member_removed",
             Self::TrustChanged { .. } => "trust_changed",
             Self::StatusChanged { .. } => "status_changed",

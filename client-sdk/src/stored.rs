@@ -7,7 +7,8 @@ use bhyt_core::codec::{self, CodecError, Schema};
 use bhyt_core::feed::{FeedHead, FeedPage};
 use bhyt_core::ids::FacilityCode;
 use bhyt_core::limits::{
-    CARD_BYTES_MAX, CARDS_COPY_BYTES_MAX, HEAD_BYTES_MAX, TRUST_BYTES_MAX, VALUE_BYTES_MAX,
+    CARD_BYTES_MAX, CARDS_COPY_BYTES_MAX, HEAD_BYTES_MAX, PERSONAL_STORED_BYTES_MAX, TRUST_BYTES_MAX,
+    VALUE_BYTES_MAX,
 };
 use bhyt_core::marks::Marks;
 use bhyt_core::presentation_key::PresentationKey;
@@ -245,8 +246,9 @@ fn part_key(key: &[u8], number: u8) -> Vec<u8> {
 /// Where phone and terminal keep how the last syncs went.
 pub(crate) const PROGRESS_KEY: &[u8] = b"s";
 const SEALED_MAX: usize = VALUE_BYTES_MAX - SEAL_BYTES;
-const PARTS_MAX: u8 = 5;
+const PARTS_MAX: u8 = 11;
 const _: () = assert!(TRUST_BYTES_MAX <= VALUE_BYTES_MAX * PARTS_MAX as usize);
+const _: () = assert!(PERSONAL_STORED_BYTES_MAX + SEAL_BYTES <= VALUE_BYTES_MAX * PARTS_MAX as usize);
 
 #[cfg(test)]
 #[path = "stored_tests.rs"]

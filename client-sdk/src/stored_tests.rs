@@ -150,8 +150,8 @@ fn a_long_value_with_other_parts_is_refused() {
         (1, &[2]),
         (whole as u32 + 1, &[whole]),
         (whole as u32 + 2, &[whole, 1]),
-        (u32::MAX, &[whole, whole, whole, whole, whole]),
-        (5 * whole as u32 + 1, &[whole, whole, whole, whole, whole, 1]),
+        (u32::MAX, &[whole; 11]),
+        (11 * whole as u32 + 1, &[&[whole; 11][..], &[1]].concat()),
     ] {
         assert!(matches!(long(length, parts), Err(StoredError::Store(_) | StoredError::Parts)), "{length}");
     }

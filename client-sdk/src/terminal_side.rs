@@ -7,9 +7,9 @@ use bhyt_core::sync::messages::{Enrol, Follow, Refusal, Reply, Request};
 use bhyt_core::sync::terminal::{TerminalFault, TerminalSession};
 use bhyt_core::trust::TrustBundle;
 
-use crate::engine::{Broken, Engine, Side, SyncReport};
+use crate::engine::{Broken, Engine, Scene, Side, SyncReport};
 use crate::error::{Refused, SdkError};
-use crate::events::{Event, EventListener};
+use crate::events::Event;
 use crate::host::blocking;
 use crate::keys::{DeviceKeys, terminal_key};
 use crate::link::{Conversation, close, welcomed};
@@ -38,8 +38,9 @@ impl Side for TerminalStore {
         session: &mut TerminalSession,
         reply: Reply,
         report: &mut SyncReport,
-        listener: &dyn EventListener,
+        scene: &Scene<'_>,
     ) -> Result<(), Broken> {
+        let listener = scene.listener;
         if let Reply::StatusSnapshot(piece) = &reply {
             report.received += piece.bytes.len() as u64;
         }

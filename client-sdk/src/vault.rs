@@ -20,6 +20,11 @@ impl Vault {
         Self { wrapping, entropy }
     }
 
+    /// Where its randomness comes from.
+    pub(crate) fn entropy(&self) -> Arc<dyn Entropy> {
+        Arc::clone(&self.entropy)
+    }
+
     /// Draws a key and wraps it for `place`.
     pub(crate) fn make_key(&self, place: &[u8]) -> (SealKey, Vec<u8>) {
         let key = SealKey::from_bytes(make_bytes(self.entropy.as_ref()));

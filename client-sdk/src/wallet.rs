@@ -198,6 +198,10 @@ impl Wallet {
         Ok(without_proof(card.issued))
     }
 
+    pub(crate) fn engine(&self) -> &Engine<WalletStore> {
+        &self.engine
+    }
+
     fn shown(&self, member: MemberId) -> Vec<ShownCard> {
         let held = self.engine.side.held();
         match (held.members.get(&member), &held.trust) {

@@ -3,13 +3,15 @@
 use bhyt_core::cose::Verified;
 use bhyt_core::feed::FeedFault;
 use bhyt_core::ids::MemberId;
+use bhyt_core::operation::Operation;
 use bhyt_core::presentation::UnsignedProof;
 use bhyt_core::sync::messages::{Activate, Follow, ProofBytes, Refusal, Reply, Request};
+use bhyt_core::sync::personal::{PersonalReply, SyncPersonal};
 use bhyt_core::sync::wallet::{SyncFault, WalletSession};
 use bhyt_core::trust::{self, TrustBundle, TrustError};
 use bhyt_platform::entropy::make_bytes;
 
-use crate::engine::{Broken, Engine, Side, SyncReport};
+use crate::engine::{Broken, Engine, Scene, Side, SyncReport};
 use crate::error::{Refused, SdkError};
 use crate::events::{Event, EventListener};
 use crate::host::blocking;
@@ -40,8 +42,15 @@ impl Side for WalletStore {
         session: &mut WalletSession,
         reply: Reply,
         report: &mut SyncReport,
-        listener: &dyn EventListener,
+        scene: &Scene<'_>,
     ) -> Result<(), Broken> {
+        let listener = scene.listener;
+        if let Reply::Personal(news) = &reply {
+            if self.take_personal(&[], news, scene)? {
+                return Err(Broken::AskAgain(SdkError::untrusted(SyncFault::Unexpected)));
+            }
+            return Ok(());
+        }
         let is_block = matches!(reply, Reply::FeedBlock { .. });
         let awaited = session.awaited();
         let effects = match session.handle(reply) {
@@ -59,6 +68,35 @@ impl Side for WalletStore {
             self.tell(change, listener);
         }
         Ok(())
+    }
+
+    fn outgoing(&self, keys: &DeviceKeys, all: bool) -> Result<Vec<SyncPersonal>, SdkError> {
+        let members: Vec<_> = self.held().members.keys().copied().collect();
+        let mut asked = Vec::new();
+        for member in members {
+            let owner = self.owner(member, keys)?;
+            let (request, waits) =
+                self.personal().look(&owner, |state| (state.request(), state.waiting().next().is_some()))?;
+            if all || waits {
+                asked.push(request);
+            }
+        }
+        Ok(asked)
+    }
+
+    fn take_answer(
+        &self,
+        asked: &SyncPersonal,
+        reply: Reply,
+        scene: &Scene<'_>,
+    ) -> Result<Option<SyncPersonal>, SdkError> {
+        let Reply::Personal(reply) = reply else { return Err(SdkError::untrusted(SyncFault::Unexpected)) };
+        if reply.member != asked.member {
+            return Err(SdkError::untrusted(SyncFault::UnknownMember));
+        }
+        let again = self.take_personal(&asked.operations, &reply, scene)?;
+        let owner = self.owner(asked.member, scene.keys)?;
+        again.then(|| self.personal().look(&owner, |state| state.request())).transpose()
     }
 
     fn errand(&self) -> Option<Request> {
@@ -107,6 +145,26 @@ impl Side for WalletStore {
 }
 
 impl WalletStore {
+    /// Takes what the server says of a personal document, and tells; whether there is more to ask or to hand in.
+    fn take_personal(
+        &self,
+        operations: &[Operation],
+        reply: &PersonalReply,
+        scene: &Scene<'_>,
+    ) -> Result<bool, SdkError> {
+        let member = reply.member;
+        let (owner, listener) = (self.owner(member, scene.keys)?, scene.listener);
+        let trust = self.held().trust.clone().ok_or(SdkError::NotActivated)?;
+        let taken = self.personal().take(&owner, operations, reply, trust.claims(), scene.now)?;
+        if taken.document {
+            listener.on_event(Event::PersonalChanged { member });
+        }
+        if taken.outbox {
+            listener.on_event(Event::OutboxChanged { member });
+        }
+        Ok(taken.again)
+    }
+
     fn tell(&self, change: Change, listener: &dyn EventListener) {
         listener.on_event(match change {
             Change::Trust => {

@@ -11,6 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 use bhyt_core::cose::Verified;
 use bhyt_core::feed::{EpochStatement, FeedHead, FeedPage, FeedState};
 use bhyt_core::ids::MemberId;
+use bhyt_core::keys::PublicKey;
 use bhyt_core::limits::WALLET_MEMBERS_MAX;
 use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::{RecordKind, Seq};
@@ -21,6 +22,8 @@ use bhyt_platform::kv::{Kv, StoreError};
 
 use crate::card_copies::CardCopies;
 use crate::error::{Problem, SdkError};
+use crate::keys::DeviceKeys;
+use crate::personal_book::{Owner, PersonalBook};
 use crate::stored::{StoredError, StoredFork, StoredPossession, StoredProgress};
 use crate::vault::Vault;
 use crate::wallet_cache::{CachedMember, HeldPages, WalletCache};
@@ -32,6 +35,7 @@ use crate::wallet_readmit::Readmission;
 #[derive(Debug)]
 pub(crate) struct WalletStore {
     own: WalletOwn,
+    personal: PersonalBook,
     cache: WalletCache,
     copies: CardCopies,
     held: RwLock<Held>,
@@ -79,6 +83,7 @@ impl WalletStore {
         vault: Vault,
         copies: CardCopies,
     ) -> Result<Self, SdkError> {
+        let personal = PersonalBook::new(Arc::clone(&own), vault.clone(), vault.entropy());
         let own = WalletOwn::new(own, vault.clone());
         let cache = WalletCache::new(cache, vault);
         let owned = own.members()?;
@@ -98,7 +103,7 @@ impl WalletStore {
         };
         let held = Held { trust: own.trust()?, server: own.server()?, members, progress };
         let (held, handing_back, readmission) = (RwLock::new(held), Mutex::default(), Mutex::default());
-        Ok(Self { own, cache, copies, held, handing_back, readmission })
+        Ok(Self { own, personal, cache, copies, held, handing_back, readmission })
     }
 
     /// The disk is full: said in the status until a sync goes through.
@@ -170,6 +175,7 @@ impl WalletStore {
                 Ok(Some(Change::Credentials(member)))
             }
             Effect::Wipe(member) => {
+                self.personal.remove(member)?;
                 self.own.remove_member(member)?;
                 self.held_mut().members.remove(&member);
                 self.copies.remove(member);
@@ -227,6 +233,19 @@ impl WalletStore {
     /// The proof made at the last activation.
     pub(crate) fn possession(&self) -> Result<Option<StoredPossession>, SdkError> {
         self.own.possession()
+    }
+
+    /// The personal documents.
+    pub(crate) fn personal(&self) -> &PersonalBook {
+        &self.personal
+    }
+
+    /// Whose document is meant, and as whom this phone writes in it.
+    pub(crate) fn owner(&self, member: MemberId, keys: &DeviceKeys) -> Result<Owner, SdkError> {
+        let key = self.member(member).ok_or(SdkError::NotActivated)?.key;
+        let device = keys.transport.transport_key()?;
+        let device = PublicKey::from_bytes(device.public_key().as_bytes()).ok_or(SdkError::NotActivated)?;
+        Ok(Owner { member, key, device: device.key_id() })
     }
 
     /// Keeps how a sync went.

@@ -136,6 +136,8 @@ pub const HAND_BACK_PATH_MAX: usize = 20;
 /// Hashes of a feed's frontier: one for each one bit of a size up to [`FEED_RECORDS_MAX`].
 pub const FRONTIER_HASHES_MAX: usize = 20;
 
+/// Edits of one member that wait on a phone, those that were refused among them: some a day for a month without network.
+pub const OUTBOX_ENTRIES_MAX: usize = 128;
 /// Bytes of one operation's change: a petition of two pages, in letters of three bytes.
 pub const OPERATION_BYTES_MAX: usize = 8 * 1024;
 /// Operations in one request.

@@ -74,6 +74,8 @@ pub(crate) fn event(event: Event) -> Value {
         Event::UpToDate => json!({}),
         Event::RecordsChanged { member }
         | Event::CredentialsChanged { member }
+        | Event::PersonalChanged { member }
+        | Event::OutboxChanged { member }
         | Event::MemberRemoved { member } => json!({ "member": member.to_hex() }),
         Event::TrustChanged { version } => json!({ "version": version }),
         Event::StatusChanged { version } => {

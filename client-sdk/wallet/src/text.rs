@@ -101,6 +101,10 @@ pub(crate) fn event(event: Event) -> Option<String> {
         Event::MemberRemoved { .. } => {
             words("Điện thoại này không còn giữ thẻ.", "This phone no longer holds the card.")
         }
+        Event::PersonalChanged { .. } => {
+            words("Thông tin cá nhân đã thay đổi.", "Personal details have changed.")
+        }
+        Event::OutboxChanged { .. } => words("Hộp thư đi đã thay đổi.", "The outbox has changed."),
         Event::Disconnected { problem, retry_in } => {
             let words = problem_words(problem);
             let wait = retry_in.map(|wait| wait.as_secs());

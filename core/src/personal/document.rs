@@ -263,6 +263,11 @@ pub fn change_hash(change: &[u8]) -> Option<ChangeHash> {
     super::chunk::hash(change).ok()
 }
 
+/// Who wrote a change, of bytes that were made or admitted here.
+pub fn change_actor(change: &[u8]) -> Option<ActorId> {
+    Chunk::decode(change, PERSONAL_VALUES_MAX).ok().map(|chunk| chunk.actor)
+}
+
 impl fmt::Debug for PersonalDocument {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "PersonalDocument({}, {:?}, {} changes)", self.member, self.generation, self.changes())

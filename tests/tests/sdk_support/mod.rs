@@ -283,7 +283,10 @@ impl State {
     }
 
     fn answer(&mut self, request: Request) -> Vec<Reply> {
-        self.asked.push(request.clone());
+        // Beside each sync; what it does is told in `edits`.
+        if !matches!(request, Request::SyncPersonal(_)) {
+            self.asked.push(request.clone());
+        }
         match request {
             Request::Activate(activate) => self.answer_activation(activate.any_key()),
             Request::ActivateP256(activate) => self.answer_activation(activate.any_key()),
