@@ -29,6 +29,8 @@ mod over_quic;
 mod personal;
 #[path = "server_service/phones.rs"]
 mod phones;
+#[path = "server_service/poisoned.rs"]
+mod poisoned;
 #[path = "server_service/readmitted.rs"]
 mod readmitted;
 #[path = "server_service/role_matrix.rs"]

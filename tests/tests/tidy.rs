@@ -74,6 +74,7 @@ fn third_party_names_stay_where_they_belong() {
                 "core/src/status/token",
                 "core/src/personal/stored.rs",
                 "core/src/personal/guard_tests.rs",
+                "tests/tests/server_service/poisoned.rs",
                 "tests/tests/token_status_list.rs",
             ],
         ),

@@ -109,12 +109,13 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// The largest frame that this kind of peer may send.
+    /// The largest frame that this kind of peer may send as long as it is connected. Whoever is unknown may become a device
+    /// on this very connection.
     pub fn request_bytes_max(principal: &Principal) -> usize {
         match principal {
             Principal::Operator(..) => FRAME_BYTES_MAX,
-            Principal::Device(..) => DEVICE_REQUEST_BYTES_MAX,
-            Principal::Stranger | Principal::Terminal(..) | Principal::Retired => REQUEST_BYTES_MAX,
+            Principal::Device(..) | Principal::Stranger => DEVICE_REQUEST_BYTES_MAX,
+            Principal::Terminal(..) | Principal::Retired => REQUEST_BYTES_MAX,
         }
     }
 

@@ -123,8 +123,8 @@ fn deflated(plain: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// Magic, checksum, kind and length before a body.
-fn chunk(body: &[u8]) -> Vec<u8> {
+/// A change's bytes: magic, checksum, kind and length before a body, whatever it is.
+pub fn chunk(body: &[u8]) -> Vec<u8> {
     let mut length = Vec::new();
     let mut left = body.len();
     while left > 0x7f {

@@ -83,6 +83,12 @@ impl Running {
         keys::read_operator_key(&self.folder.path().join("roots/operator.key")).unwrap()
     }
 
+    /// Ends the server, which has nothing to complain of.
+    pub(crate) async fn stop(self) {
+        self.stop.send(()).unwrap();
+        self.ended.await.unwrap().unwrap();
+    }
+
     pub(crate) async fn connect(&self, key: &SecretKey) -> Result<Connected, TransportError> {
         let client = Client::bind(None).unwrap();
         let key = TransportKey::from_seed(&key.seed());
@@ -125,7 +131,7 @@ pub(crate) async fn ask(exchange: &mut Exchange, request: &Request) -> Vec<Reply
     replies
 }
 
-async fn command(connection: &ClientConnection, id: u8, command: AdminCommand) -> AdminReply {
+pub(crate) async fn command(connection: &ClientConnection, id: u8, command: AdminCommand) -> AdminReply {
     let mut exchange = connection.open_exchange().await.unwrap();
     let request = AdminRequest { operation: OperationId([id; 16]), command };
     match ask(&mut exchange, &Request::Admin(request)).await.remove(0) {

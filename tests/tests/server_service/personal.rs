@@ -225,7 +225,7 @@ async fn a_history_that_has_grown_begins_anew_and_an_edit_for_the_old_one_is_mad
     while busy.document.generation() == first {
         edits += 1;
         let operation = busy.edit(&number(u8::try_from(edits % 90).unwrap()));
-        handed.get_or_insert(operation.clone());
+        handed.get_or_insert_with(|| operation.clone());
         // An hour has only so many.
         world.clock.advance(60);
         let reply = hand_in(&world, &busy, vec![operation]).await;
