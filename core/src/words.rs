@@ -18,7 +18,7 @@ pub struct Words {
 }
 
 impl Words {
-    fn new(vi: &str, en: &str) -> Self {
+    pub(crate) fn new(vi: &str, en: &str) -> Self {
         Self { vi: vi.to_owned(), en: en.to_owned() }
     }
 }

@@ -10,12 +10,15 @@ mod codes;
 mod contribution;
 mod dates;
 mod decimal;
+mod five_years;
 mod form;
 mod notice;
 mod source;
 mod text;
+mod totals;
 mod visit;
 mod visit_lines;
+mod words;
 
 pub use benefit::{Adjustment, Benefit};
 pub use codes::{
@@ -25,9 +28,11 @@ pub use codes::{
 pub use contribution::ContributionPeriod;
 pub use dates::{CivilTime, MinuteOfDay, Month, MonthSpan};
 pub use decimal::{Coefficient, Money, Percent, Quantity, UnitPrice};
+pub use five_years::{Breaks, ContinuityRule, FiveYears, FiveYearsPreview};
 pub use notice::Notice;
 pub use source::SourceKey;
 pub use text::{Lines, Text};
+pub use totals::{FundTotals, MonthCount};
 pub use visit::{Certificate, CostLine, Recorded, Visit, VisitTotals};
 pub use visit_lines::{JoinedLines, SplitFault, VisitLines};
 
