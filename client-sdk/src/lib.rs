@@ -23,6 +23,8 @@ mod personal_sync;
 mod personal_values;
 mod present;
 mod qr;
+mod record_book;
+mod records;
 mod seen_cards;
 mod staged_pages;
 mod stored;
@@ -38,6 +40,7 @@ mod wallet_epochs;
 mod wallet_own;
 mod wallet_personal;
 mod wallet_readmit;
+mod wallet_records;
 mod wallet_side;
 mod wallet_store;
 mod watching;
@@ -50,6 +53,10 @@ pub use keys::{DeviceKeys, KeyError, KeyFiles, Missing, PresentationKeys, Transp
 pub use outbox::{OutboxEntry, OutboxState, ReceiptView};
 pub use present::{LIVE_CODE_LIFE, PreparedPresentation};
 pub use qr::{QUIET_MODULES, QrError, QrLevel, QrMatrix};
+pub use records::{
+    BenefitTab, BenefitView, BenefitsView, ContributionView, ContributionsView, Freshness, FundView,
+    NoticeView, NoticesView, RecordInfo, RevisionContent, RevisionView, VisitView, VisitYear, VisitsView,
+};
 pub use terminal::{Enrolment, Terminal, TerminalStatus};
 pub use view::{BindingView, CardState, CardView, ForkEvidence, MemberStatus, WalletStatus};
 pub use wallet::{Activation, Wallet};

@@ -22,7 +22,7 @@ use crate::watching::Watching;
 
 /// A member's phone.
 ///
-/// What shows data answers in an instant from memory and never waits for network or disk. What speaks to the server is
+/// What shows cards answers in an instant from memory and never waits for network or disk; records are read from disk. What speaks to the server is
 /// `async`, runs on threads of the SDK, and may be awaited on any executor; dropping the future gives it up, and
 /// whatever was committed stays.
 ///
@@ -50,7 +50,7 @@ pub struct Wallet {
     /// Both dropped before the host: no work outlives its wallet.
     watching: Watching,
     _keeping: Work<Infallible>,
-    engine: Arc<Engine<WalletStore>>,
+    pub(crate) engine: Arc<Engine<WalletStore>>,
     host: Host,
 }
 

@@ -179,6 +179,43 @@ impl WalletCache {
         Ok(Some(HeldPages { pages, signed_head: cursor.signed_head }))
     }
 
+    /// Visits the pages of a member one by one, from any thread, and writes nothing; what a sync changes meanwhile makes it
+    /// begin again. `visit` is given the end of the feed, beyond which records do not count yet.
+    pub(crate) fn read_pages<T>(
+        &self,
+        member: MemberId,
+        key: &SealKey,
+        begin: impl Fn() -> T,
+        mut visit: impl FnMut(&mut T, &FeedPage, Seq),
+    ) -> Result<T, StoredError> {
+        for _ in 0..READS_MAX {
+            let mut read = begin();
+            let Some(cursor) = self.read_sealed::<StoredCursor>(key, &cursor_key(member))? else {
+                return Ok(read);
+            };
+            let (prefix, end) = (page_prefix(member, cursor.generation), Seq(cursor.head.extent.size));
+            let (mut after, mut next): (Option<Vec<u8>>, Seq) = (None, Seq(0));
+            loop {
+                let found = self.store.scan(&prefix, after.as_deref(), PAGES_PER_READ)?;
+                for (place, sealed) in &found {
+                    let stored: StoredPage = codec::decode(&key.open(place, sealed)?)?;
+                    if stored.page.first_seq() == next && next < end {
+                        visit(&mut read, &stored.page, end);
+                        next = stored.page.next_seq();
+                    }
+                }
+                match found.into_iter().next_back() {
+                    Some((place, _)) if next < end => after = Some(place),
+                    _ => break,
+                }
+            }
+            if next >= end {
+                return Ok(read);
+            }
+        }
+        Err(StoredError::Parts)
+    }
+
     /// Keeps new records and the cursor over them. What is returned stands in the store when this returns.
     pub(crate) fn commit_update(
         &self,
@@ -414,6 +451,10 @@ fn page_key(member: MemberId, generation: u32, first_seq: Seq) -> Vec<u8> {
 const PAGE_TAG: u8 = b'p';
 const CURSOR_TAG: u8 = b'c';
 const CREDENTIALS_TAG: u8 = b'd';
+/// Pages in memory at a time while a feed is read for showing.
+const PAGES_PER_READ: usize = 8;
+/// How often a read begins again when a sync replaces the feed under it; each time takes a whole sync.
+const READS_MAX: usize = 8;
 /// Pages in one commit: at 16 kB each these are 2 MB. Few in unit tests, so that small feeds need several commits.
 const PAGES_PER_BATCH: usize = if cfg!(test) { 4 } else { 128 };
 const _: () = assert!(PAGES_PER_BATCH + 2 <= BATCH_KEYS_MAX);

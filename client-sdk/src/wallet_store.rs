@@ -211,6 +211,19 @@ impl WalletStore {
         Ok(cached.map(|pages| (pages, held.cached.feed)))
     }
 
+    /// Reads what is cached of a member, page by page; nothing for somebody who is not on this phone.
+    pub(crate) fn read_feed<T>(
+        &self,
+        member: MemberId,
+        begin: impl Fn() -> T,
+        visit: impl FnMut(&mut T, &FeedPage, Seq),
+    ) -> Result<T, SdkError> {
+        match self.member(member) {
+            Some(held) => Ok(self.cache.read_pages(member, &held.key, begin, visit)?),
+            None => Ok(begin()),
+        }
+    }
+
     pub(crate) fn change_member(&self, member: MemberId, change: impl FnOnce(&mut HeldMember)) {
         if let Some(held) = self.held_mut().members.get_mut(&member) {
             change(held);

@@ -63,6 +63,42 @@ pub enum Command {
         #[arg(long, value_name = "ID")]
         member: Option<String>,
     },
+    /// Show the contribution history: the four funds with their totals.
+    Contributions {
+        /// Of whom.
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Show the benefits drawn.
+    Benefits {
+        /// Of whom.
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Show the visit book: visits by year, with cost lines and papers.
+    Visits {
+        /// Only visits that began in this year.
+        #[arg(long, value_name = "YEAR")]
+        year: Option<i32>,
+        /// Of whom.
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Show what the agency has told the member.
+    Notices {
+        /// Of whom.
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Show every revision of one record, retractions among them.
+    History {
+        /// The record's number, as the other commands print it.
+        #[arg(value_name = "RECORD")]
+        record: u64,
+        /// Of whom.
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Show how up to date this phone is.
     Status,
     /// Show the code of a card: live, for a screen, or for paper.
@@ -79,6 +115,14 @@ pub enum Command {
     },
 }
 
+/// Whose records.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Whose {
+    /// Which member (id as `status` prints it); needed when the phone holds several.
+    #[arg(long, value_name = "ID")]
+    pub member: Option<String>,
+}
+
 fn parse_kind(name: &str) -> Result<KeyKind, &'static str> {
     KeyKind::parse(name).ok_or("ed25519 or p256")
 }
@@ -89,6 +133,10 @@ Examples:
   bhyt-wallet --data ./phone activate --server HOST:4433 --trust ./trust.cose --member 9900000017 --code CODE --presentation-key p256
   bhyt-wallet --data ./phone sync --watch
   bhyt-wallet --data ./phone card
+  bhyt-wallet --data ./phone contributions
+  bhyt-wallet --data ./phone visits --year 2026
+  bhyt-wallet --data ./phone --json benefits
+  bhyt-wallet --data ./phone history 12
   bhyt-wallet --data ./phone qr                     drawn in the terminal
   bhyt-wallet --data ./phone qr --out card.png      a live code as a picture
   bhyt-wallet --data ./phone qr --print --out card.svg
@@ -99,7 +147,7 @@ Logs are JSON on stderr and hold no personal data; BHYT_LOG sets their level (de
 Exit codes:
   0    done
   64   the command line is not understood
-  65   a file, or what was found, is not what it should be; nothing is activated, or there is no card
+  65   a file, or what was found, is not what it should be; nothing is activated, or there is no card or record
   69   the server cannot be reached, or is busy
   70   internal fault, or made by a newer version: update this program
   74   reading or writing failed
@@ -123,6 +171,6 @@ mod tests {
             assert!(Cli::try_parse_from(arguments).is_ok(), "{example}");
             count += 1;
         }
-        assert_eq!(count, 8);
+        assert_eq!(count, 12);
     }
 }

@@ -43,6 +43,9 @@ pub enum WalletError {
     /// No member of this id is on the phone.
     #[error("no such member on this phone; `status` lists them")]
     UnknownMember,
+    /// The member has no record of this number.
+    #[error("no such record on this phone; the other commands print their numbers")]
+    UnknownRecord,
     /// Several members are on the phone and none was named.
     #[error("this phone holds several members: name one with --member; `status` lists them")]
     WhichMember,
@@ -67,6 +70,7 @@ impl WalletError {
             Self::Sdk(error) => exit_of(error),
             Self::File(_) | Self::Output(_) => Exit::Io,
             Self::UnknownMember | Self::WhichMember | Self::PictureKind | Self::OtherKeyKind => Exit::Usage,
+            Self::UnknownRecord => Exit::Data,
             Self::Qr(_) => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,
         }
@@ -78,6 +82,7 @@ impl WalletError {
             Self::Sdk(error) => error.problem().name(),
             Self::File(_) | Self::Output(_) => "io",
             Self::UnknownMember | Self::WhichMember | Self::PictureKind | Self::OtherKeyKind => "usage",
+            Self::UnknownRecord => "no_record",
             Self::Qr(_) => "internal",
             Self::Interrupted => "interrupted",
         }

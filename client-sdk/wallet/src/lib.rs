@@ -7,10 +7,12 @@ mod cli;
 mod draw;
 mod exit;
 mod json;
+mod records_json;
+mod records_text;
 mod run;
 mod text;
 
-pub use cli::{Cli, Command};
+pub use cli::{Cli, Command, Whose};
 pub use draw::{draw_png, draw_svg, draw_terminal};
 pub use exit::{Exit, WalletError};
 pub use run::{Output, Parts, run};

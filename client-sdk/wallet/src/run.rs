@@ -9,15 +9,16 @@ use bhyt_core::ids::MemberId;
 use bhyt_core::limits::TRUST_BYTES_MAX;
 use bhyt_core::presentation::Presentation;
 use bhyt_core::presentation_key::KeyKind;
+use bhyt_core::record::Seq;
 use bhyt_core::time::UnixSeconds;
 use bhyt_platform::files::{FileAccess, read_bounded, write_atomic};
 use bhyt_sdk::{Activation, Config, Event, EventListener, LIVE_CODE_LIFE, QrMatrix, SdkError, Wallet};
 use serde_json::Value;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Whose};
 use crate::draw::{draw_png, draw_svg, draw_terminal};
 use crate::exit::WalletError;
-use crate::{json, text};
+use crate::{json, records_json, records_text, text};
 
 /// What the program runs with.
 #[derive(Debug)]
@@ -113,13 +114,26 @@ impl Program {
                 Some(member) => self.show_cards(&[self.named(&member)?]),
                 None => self.show_cards(&self.wallet.members()),
             },
+            Command::Contributions { whose } => {
+                let view = self.wallet.contributions(self.whose(&whose)?)?;
+                Ok(self.print(|| records_text::contributions(&view), || records_json::contributions(&view))?)
+            }
+            Command::Benefits { whose } => {
+                let view = self.wallet.benefits(self.whose(&whose)?)?;
+                Ok(self.print(|| records_text::benefits(&view), || records_json::benefits(&view))?)
+            }
+            Command::Visits { year, whose } => {
+                let view = self.wallet.visits(self.whose(&whose)?, year)?;
+                Ok(self.print(|| records_text::visits(&view), || records_json::visits(&view))?)
+            }
+            Command::Notices { whose } => {
+                let view = self.wallet.notices(self.whose(&whose)?)?;
+                Ok(self.print(|| records_text::notices(&view), || records_json::notices(&view))?)
+            }
+            Command::History { record, whose } => self.show_history(self.whose(&whose)?, Seq(record)),
             Command::Status => self.show_status(),
             Command::Qr { print, out, member } => {
-                let member = match member {
-                    Some(member) => self.named(&member)?,
-                    None => self.only_member()?,
-                };
-                self.show_code(member, print, out.as_deref())
+                self.show_code(self.whose(&Whose { member })?, print, out.as_deref())
             }
         }
     }
@@ -136,6 +150,14 @@ impl Program {
     fn show_status(&self) -> Result<(), WalletError> {
         let status = self.wallet.status();
         Ok(self.print(|| text::status(&status), || json::status(&status))?)
+    }
+
+    fn show_history(&self, member: MemberId, record: Seq) -> Result<(), WalletError> {
+        let revisions = self.wallet.history(member, record)?;
+        if revisions.is_empty() {
+            return Err(WalletError::UnknownRecord);
+        }
+        Ok(self.print(|| records_text::history(&revisions), || records_json::history(&revisions))?)
     }
 
     fn show_cards(&self, members: &[MemberId]) -> Result<(), WalletError> {
@@ -184,6 +206,10 @@ impl Program {
     fn named(&self, id: &str) -> Result<MemberId, WalletError> {
         let member = MemberId::from_hex(id).ok_or(WalletError::UnknownMember)?;
         self.wallet.members().contains(&member).then_some(member).ok_or(WalletError::UnknownMember)
+    }
+
+    fn whose(&self, whose: &Whose) -> Result<MemberId, WalletError> {
+        whose.member.as_deref().map_or_else(|| self.only_member(), |id| self.named(id))
     }
 
     fn only_member(&self) -> Result<MemberId, WalletError> {

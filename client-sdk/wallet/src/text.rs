@@ -161,11 +161,11 @@ fn both(title_vi: &str, title_en: &str, rows: &[(Words, Words)]) -> String {
     format!("{}\n{}", block(title_vi, |words| &words.vi), block(title_en, |words| &words.en))
 }
 
-fn words(vi: &str, en: &str) -> Words {
+pub(crate) fn words(vi: &str, en: &str) -> Words {
     Words { vi: vi.to_owned(), en: en.to_owned() }
 }
 
-fn same(text: &str) -> Words {
+pub(crate) fn same(text: &str) -> Words {
     words(text, text)
 }
 
