@@ -11,6 +11,8 @@ mod authorisation;
 mod codes;
 #[path = "server_service/erasure.rs"]
 mod erasure;
+#[path = "server_service/export.rs"]
+mod export;
 #[path = "server_service/half_closed.rs"]
 mod half_closed;
 #[path = "server_service/handed_back.rs"]

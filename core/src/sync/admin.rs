@@ -8,6 +8,7 @@ use crate::ids::OperationId;
 use crate::keys::KeyId;
 use crate::sync::audit::{AuditPage, AuditQuery};
 use crate::sync::erasure::{ErasureReason, ErasureView};
+use crate::sync::export::ExportPiece;
 use crate::sync::operators::{OperatorChange, OperatorView};
 use crate::time::UnixSeconds;
 
@@ -80,6 +81,8 @@ pub enum AdminCommand {
     KeepMember(String),
     /// Erasures that are due and those that were done.
     ListErasures,
+    /// Everything that is kept of a member, by any alias.
+    ExportMember(String),
 }
 
 /// A row of `member import`. Empty text is an absent field. Each field at most 1,024 bytes.
@@ -169,6 +172,8 @@ pub enum AdminReply {
     SigningTerminals(Vec<SigningTerminal>),
     /// Erasures; more may follow.
     Erasures(Vec<ErasureView>),
+    /// A piece of an export; more follow.
+    Export(Box<ExportPiece>),
 }
 
 /// Whether an operation was done now or before.

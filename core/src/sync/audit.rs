@@ -89,6 +89,8 @@ pub enum AuditAction {
     KeepMember,
     /// Read the erasures.
     ListErasures,
+    /// Read everything that is kept of a member.
+    ExportMember,
 }
 
 impl AuditAction {
@@ -123,6 +125,7 @@ impl AuditAction {
             Self::EraseMember => "erase_member",
             Self::KeepMember => "keep_member",
             Self::ListErasures => "list_erasures",
+            Self::ExportMember => "export_member",
         }
     }
 }

@@ -1,10 +1,11 @@
-//! The sync protocol: what travels ([`messages`], [`admin`], [`operators`], [`audit`], [`erasure`]) and how each side moves ([`wallet`], [`terminal`],
+//! The sync protocol: what travels ([`messages`], [`admin`], [`operators`], [`audit`], [`erasure`], [`export`]) and how each side moves ([`wallet`], [`terminal`],
 //! [`backoff`]). State machines without I/O: frames in, frames and effects out, time and random bytes as arguments.
 
 pub mod admin;
 pub mod audit;
 pub mod backoff;
 pub mod erasure;
+pub mod export;
 pub mod messages;
 pub mod operators;
 pub mod personal;

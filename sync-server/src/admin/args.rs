@@ -90,6 +90,15 @@ pub enum MemberWhat {
         #[arg(long)]
         yes: bool,
     },
+    /// Write everything that is kept of a member into one archive, for the member.
+    Export {
+        /// The member, by any number.
+        #[arg(value_name = "ID")]
+        member: String,
+        /// The archive (ZIP); one that is there is replaced when the new one is whole.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Take an erasure back that has not begun.
     Keep {
         /// The member, by any number.

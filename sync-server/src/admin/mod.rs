@@ -11,11 +11,13 @@ mod client;
 mod confirm;
 mod csv_rows;
 mod error;
+mod export;
 #[doc(hidden)]
 pub mod fuzzing;
 mod import;
 mod outcome;
 pub(crate) mod print;
+mod zip;
 
 use bhyt_core::sync::admin::{AdminCommand, CardChange};
 use bhyt_core::sync::operators::OperatorChange;
@@ -55,6 +57,9 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         AdminWhat::Member(MemberWhat::Erase { member, reason, yes }) => {
             confirm::erasure(&member, yes)?;
             AdminCommand::EraseMember { member, reason }
+        }
+        AdminWhat::Member(MemberWhat::Export { member, out }) => {
+            return export::run(client, output, member, &out).await;
         }
         AdminWhat::Member(MemberWhat::Keep { member }) => AdminCommand::KeepMember(member),
         AdminWhat::Erasures => AdminCommand::ListErasures,

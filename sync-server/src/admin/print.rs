@@ -1,6 +1,7 @@
 //! Answers on standard output: one JSON object, or text for a person.
 
 use std::io::{self, Write as _};
+use std::path::Path;
 
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::keys::KeyId;
@@ -76,6 +77,11 @@ impl Output {
         }))
     }
 
+    /// Prints what an export holds.
+    pub(super) fn export(&self, path: &Path, files: u64, records: u64) -> Result<(), AdminError> {
+        self.print(&json!({ "file": path.display().to_string(), "files": files, "records": records }))
+    }
+
     fn print(&self, value: &Value) -> Result<(), AdminError> {
         let text = match self.json {
             true => format!("{value}\n"),
@@ -105,12 +111,13 @@ fn value_of(reply: &AdminReply, as_token: bool) -> Result<Value, AdminError> {
         | AdminReply::Backup(_)
         | AdminReply::Operators(_)
         | AdminReply::Audit(_)
-        | AdminReply::Erasures(_) => return Err(AdminError::Unexpected),
+        | AdminReply::Erasures(_)
+        | AdminReply::Export(_) => return Err(AdminError::Unexpected),
         AdminReply::Status(view) => status_value(view),
     })
 }
 
-fn member_value(view: &MemberView) -> Value {
+pub(super) fn member_value(view: &MemberView) -> Value {
     json!({
         "id": view.id,
         "member_id": view.row.member_id,
@@ -126,7 +133,7 @@ fn member_value(view: &MemberView) -> Value {
     })
 }
 
-fn card_value(view: &CardView) -> Value {
+pub(super) fn card_value(view: &CardView) -> Value {
     let reason = match view.standing {
         CardStanding::Reduced(code) => Some(code.value()),
         _ => None,
@@ -192,7 +199,7 @@ fn list_value(replies: &[AdminReply], list: List) -> Value {
     }
 }
 
-fn device_value(view: &DeviceView) -> Value {
+pub(super) fn device_value(view: &DeviceView) -> Value {
     json!({ "id": view.id, "activated": view.activated.0, "retired": seconds(view.retired) })
 }
 
@@ -296,16 +303,20 @@ fn line_of(name: &str, value: &Value) -> String {
 }
 
 /// Lists that are tables, with their columns.
-const COLUMNS: [(&str, &[&str]); 3] = [
+const COLUMNS: [(&str, &[&str]); 4] = [
     ("devices", &["id", "activated", "retired"]),
     ("terminals", &["id", "facility", "terminal_key", "enrolled", "retired"]),
     ("operators", &["id", "label", "roles", "added", "retired"]),
+    ("erasures", &["member", "reason", "asked_by", "asked", "due", "done"]),
 ];
 
 /// Seconds since 1970 in JSON, dates for a person.
-const TIMES: [&str; 10] = [
+const TIMES: [&str; 13] = [
     "added",
+    "asked",
     "began",
+    "done",
+    "due",
     "ended",
     "expires",
     "issued_at",

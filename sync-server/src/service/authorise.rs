@@ -106,6 +106,7 @@ fn may_command(operator: &OperatorV2, command: &AdminCommand) -> bool {
         // Whoever reads the trail has to know whose keys it names.
         AdminCommand::ListOperators => &[Administrator, Auditor],
         AdminCommand::ShowAudit(_) => &[Auditor],
+        AdminCommand::ExportMember(_) => &[Registrar],
         AdminCommand::ListErasures => &[Registrar, Auditor, Administrator],
         AdminCommand::ShowStatus => &OperatorRole::ALL,
     };

@@ -68,19 +68,7 @@ impl<S: Store> Service<S> {
         let number = parse_card_number(number).ok_or(Refusal::Malformed)?;
         let (member, card) = self.find_card(&number).await?.ok_or(Refusal::NotFound)?;
         self.note_done(operation, AuditAction::ShowCard, card.subject()).await?;
-        let CardDetailsV2 { facts, standing, bindings, successor, .. } = &card.details;
-        let bindings = bindings.iter().map(|binding| {
-            let number = binding.number.value();
-            (number, binding.device.to_string(), binding.end.iso())
-        });
-        Ok(CardView {
-            row: to_row(&member, facts),
-            standing: *standing,
-            status_index: card.index.0,
-            issued_at: facts.issued_at,
-            bindings: bindings.collect(),
-            successor: successor.as_ref().map(|number| number.as_str().to_owned()),
-        })
+        Ok(view_of(&member, &card.details, card.index))
     }
 
     /// The newest card of this number, with its member.
@@ -299,6 +287,23 @@ pub(crate) fn alias_card(alias: &Found<AliasV1>) -> Result<(MemberId, StatusInde
     match alias.value {
         AliasV1::Card { member, index } => Ok((member, index)),
         AliasV1::Member(_) => Err(ServiceFault::Inconsistent { what: "alias" }),
+    }
+}
+
+/// A card as an operator sees it.
+pub(crate) fn view_of(member: &OpenMember, details: &CardDetailsV2, index: StatusIndex) -> CardView {
+    let CardDetailsV2 { facts, standing, bindings, successor, .. } = details;
+    let bindings = bindings.iter().map(|binding| {
+        let number = binding.number.value();
+        (number, binding.device.to_string(), binding.end.iso())
+    });
+    CardView {
+        row: to_row(member, facts),
+        standing: *standing,
+        status_index: index.0,
+        issued_at: facts.issued_at,
+        bindings: bindings.collect(),
+        successor: successor.as_ref().map(|number| number.as_str().to_owned()),
     }
 }
 

@@ -140,6 +140,10 @@ impl<S: Store> Service<S> {
                 AdminReply::Applied(self.ask_erasure(operation, member, *reason).await?)
             }
             AdminCommand::KeepMember(alias) => AdminReply::Applied(self.keep_member(operation, alias).await?),
+            AdminCommand::ExportMember(alias) => {
+                self.export_member(operation, alias, sink).await?;
+                return Ok(None);
+            }
             AdminCommand::ListErasures => {
                 self.list_erasures(operation, sink).await?;
                 return Ok(None);
@@ -173,7 +177,8 @@ impl<S: Store> Service<S> {
             | AdminCommand::MakeDeviceCode(alias)
             | AdminCommand::ListDevices(alias)
             | AdminCommand::EraseMember { member: alias, .. }
-            | AdminCommand::KeepMember(alias) => (Some(alias), None),
+            | AdminCommand::KeepMember(alias)
+            | AdminCommand::ExportMember(alias) => (Some(alias), None),
             AdminCommand::IssueCard(row) => (Some(&row.member), None),
             AdminCommand::ShowCard(number)
             | AdminCommand::ChangeCard { number, .. }
@@ -248,6 +253,7 @@ fn action_of(command: &AdminCommand) -> AuditAction {
         AdminCommand::EraseMember { .. } => AuditAction::EraseMember,
         AdminCommand::KeepMember(_) => AuditAction::KeepMember,
         AdminCommand::ListErasures => AuditAction::ListErasures,
+        AdminCommand::ExportMember(_) => AuditAction::ExportMember,
     }
 }
 

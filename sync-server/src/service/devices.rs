@@ -23,18 +23,7 @@ impl<S: Store> Service<S> {
     ) -> Result<Vec<DeviceView>, Stop> {
         let member = self.demand_member(alias).await?;
         self.note_done(operation, AuditAction::ListDevices, member.subject()).await?;
-        let mut views = Vec::with_capacity(member.details.devices.len());
-        for id in &member.details.devices {
-            let key = holder_key(DocKind::Device, *id);
-            let missing = ServiceFault::Inconsistent { what: "device" };
-            let device: Found<DeviceV2> = self.doc("device", &key).await?.ok_or(missing)?;
-            views.push(DeviceView {
-                id: id.to_string(),
-                activated: device.value.activated,
-                retired: device.value.retired,
-            });
-        }
-        Ok(views)
+        Ok(self.device_views(&member).await?)
     }
 
     /// Retires a device for good.

@@ -41,9 +41,14 @@ impl<S: Store> Service<S> {
     pub(crate) async fn show_member(&self, operation: &Operation, alias: &str) -> Result<MemberView, Stop> {
         let member = self.demand_member(alias).await?;
         self.note_done(operation, AuditAction::ShowMember, member.subject()).await?;
+        Ok(self.member_view(&member).await?)
+    }
+
+    /// A member as an operator sees it.
+    pub(crate) async fn member_view(&self, member: &OpenMember) -> Result<MemberView, ServiceFault> {
         let head = self.store.head(member.id).await?;
         let mut cards = Vec::with_capacity(member.details.cards.len());
-        for card in self.open_cards(&member).await?.iter().rev() {
+        for card in self.open_cards(member).await?.iter().rev() {
             cards.push(card.details.facts.number.as_str().to_owned());
         }
         let mut devices = 0;

@@ -23,6 +23,7 @@ mod devices;
 mod docs;
 mod epochs;
 mod erasure;
+mod export;
 mod fault;
 mod feed;
 mod feed_answer;

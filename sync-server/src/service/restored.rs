@@ -116,6 +116,7 @@ fn issues_nothing(command: &AdminCommand) -> bool {
         | AdminCommand::ListOperators
         | AdminCommand::ShowAudit(_)
         | AdminCommand::ListErasures
+        | AdminCommand::ExportMember(_)
         // Who was retired after the backup has a key again, and that cannot wait.
         | AdminCommand::ChangeOperators(_) => true,
         AdminCommand::ImportMembers(_)

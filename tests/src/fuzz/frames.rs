@@ -121,6 +121,7 @@ pub(crate) fn requests() -> Vec<Request> {
         AdminCommand::EraseMember { member: text(), reason: ErasureReason::Order },
         AdminCommand::KeepMember(text()),
         AdminCommand::ListErasures,
+        AdminCommand::ExportMember(text()),
         AdminCommand::ShowAudit(AuditQuery { member: text(), ..AuditQuery::default() }),
     ];
     let admin = |command| Request::Admin(AdminRequest { operation: OperationId([5; 16]), command });

@@ -166,6 +166,7 @@ table! { commands: AdminCommand {
     AdminCommand::ShowAudit(_)         => AdminCommand::ShowAudit(AuditQuery::default()), [Auditor];
     AdminCommand::EraseMember { .. }   => erase(), [Registrar];
     AdminCommand::KeepMember(_)        => AdminCommand::KeepMember(social(1)),           [Registrar];
+    AdminCommand::ExportMember(_)      => AdminCommand::ExportMember(social(1)),         [Registrar];
     AdminCommand::ListErasures         => AdminCommand::ListErasures,                    [Registrar Auditor Administrator];
     AdminCommand::ListOperators        => AdminCommand::ListOperators,                   [Auditor Administrator];
     AdminCommand::ChangeOperators(OperatorChange::Add(_))       => operators(OperatorChange::Add(new_operator())), [Administrator];
