@@ -1,6 +1,8 @@
 //! Journey 2, "Edit offline": a member's own words, edited without a network, merged later with what others wrote, proven by
 //! receipts. Real server, real phones, over QUIC and sled.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, outside #[test]")]
+
 use std::fs;
 use std::path::Path;
 

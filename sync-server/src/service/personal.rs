@@ -98,6 +98,8 @@ impl<S: Store> Service<S> {
                 stamp = make_bytes(&*self.entropy);
                 docs.extend(self.write_personal(member.id, &member.key, &found, saved, stamp)?);
                 docs.extend(petition_writes(member.id, &merged, now)?);
+                // As it is: a member that is being erased meanwhile gets nothing more.
+                docs.push(member.write(&*self.entropy)?);
             }
             // Before others can be told of it: to whom it came back as an answer it is no news.
             let before =
