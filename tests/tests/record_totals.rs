@@ -76,19 +76,31 @@ fn five_years_are_full_after_sixty_months_and_short_breaks_keep_them() {
     check(&twice, each, "12/2025", Some(("01/2020", 68, "05/2025", FiveYears::Full)));
     // Two months and two: four together.
     check(&twice, together, "12/2025", Some(("03/2022", 46, "03/2027", FiveYears::IfItGoesOn)));
+    // One, one and two: four together.
+    let thrice =
+        [("01/2020", "12/2020"), ("02/2021", "12/2021"), ("02/2022", "12/2022"), ("03/2023", "12/2025")];
+    check(&thrice, together, "12/2025", Some(("03/2023", 34, "03/2028", FiveYears::IfItGoesOn)));
     check(&[], each, "12/2025", None);
     let late = [row(Fund::Bhyt, facts::months("01/2020", "12/2025"), MonthStatus::Late)];
     assert_eq!(FiveYearsPreview::of(&late, each, month("12/2025")), None);
 }
 
 fn rows() -> impl Strategy<Value = Vec<ContributionPeriod>> {
-    let one = (0_i64..120, 0_i64..40, 1_u64..5, 1_u64..5).prop_map(|(from, length, fund, status)| {
+    let one = (0_i64..120, 0_i64..24, 1_u64..5, 1_u64..5).prop_map(|(from, length, fund, status)| {
         let month = |months| Month::from_months(480 + months).expect("a month");
         let months = MonthSpan::new(month(from), month(from + length)).expect("months in order");
         let fund = Fund::from_number(fund).expect("a fund");
         row(fund, months, MonthStatus::from_number(status).expect("a status"))
     });
     prop::collection::vec(one, 0..20)
+}
+
+/// Rows of health insurance that count, with breaks between them.
+fn insured() -> impl Strategy<Value = Vec<ContributionPeriod>> {
+    let count = |rows: Vec<ContributionPeriod>| {
+        rows.into_iter().map(|period| row(Fund::Bhyt, period.months, MonthStatus::Counted)).collect()
+    };
+    prop_oneof![rows(), rows().prop_map(count)]
 }
 
 fn each_month(span: MonthSpan) -> impl Iterator<Item = i64> {
@@ -122,7 +134,7 @@ proptest! {
 
     /// Walks month by month from the end backwards, as a person with a calendar would.
     #[test]
-    fn five_years_are_those_of_a_list_of_every_month(rows in rows(), now in 480_i64..660, most in 0_u32..6, together: bool) {
+    fn five_years_are_those_of_a_list_of_every_month(rows in insured(), now in 480_i64..660, most in 0_u32..6, together: bool) {
         let rule = ContinuityRule {
             break_months_max: most,
             breaks: if together { Breaks::Together } else { Breaks::Each },
