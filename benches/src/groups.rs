@@ -1,7 +1,7 @@
 //! All figures, in the order of the table. A group is a file: its promises, and the function that measures them.
 
 use crate::run::Group;
-use crate::{card, idle, import, personal, push, status, sync, verify, wallet};
+use crate::{card, first_sync, idle, import, personal, push, status, sync, verify, wallet};
 
 /// Every group.
 pub(crate) const GROUPS: &[&Group] = &[
@@ -11,6 +11,7 @@ pub(crate) const GROUPS: &[&Group] = &[
     status::STATUS,
     wallet::WALLET,
     sync::SYNC,
+    first_sync::FIRST_SYNC,
     push::PUSH,
     idle::IDLE,
     import::IMPORT,

@@ -5,6 +5,7 @@ mod card;
 mod chance;
 mod child;
 mod figure;
+mod first_sync;
 mod groups;
 mod growth;
 mod idle;

@@ -13,6 +13,7 @@ pub mod frames;
 pub mod fuzz;
 pub mod kill;
 pub mod ledger;
+pub mod life;
 pub mod line;
 pub mod operator;
 pub mod people;
