@@ -158,10 +158,8 @@ impl Front {
     async fn relay(self) {
         let mut clients: HashMap<SocketAddr, mpsc::Sender<Vec<u8>>> = HashMap::new();
         let mut seeds = Dice::new(self.seed);
-        let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         loop {
-            let Ok((length, from)) = self.socket.recv_from(&mut buffer).await else { continue };
-            let datagram = buffer.get(..length).unwrap_or_default().to_vec();
+            let Ok((datagram, from)) = receive(&self.socket).await else { continue };
             let known = clients.get(&from).filter(|client| !client.is_closed());
             let client = match known {
                 Some(client) => client.clone(),
@@ -209,12 +207,11 @@ impl Path {
     async fn run(mut self, mut inbox: mpsc::Receiver<Vec<u8>>) -> io::Result<()> {
         let mut back = Arc::new(UdpSocket::bind(any_port()).await?);
         let mut rebinds = self.shared.rebind.load(Ordering::SeqCst);
-        let mut buffer = vec![0; DATAGRAM_BYTES_MAX];
         loop {
             let event = timeout(FORGOTTEN_AFTER, async {
                 tokio::select! {
                     datagram = inbox.recv() => Event::There(datagram),
-                    received = back.recv_from(&mut buffer) => Event::Back(received.map(|(length, _)| length)),
+                    received = receive(&back) => Event::Back(received.map(|(datagram, _)| datagram)),
                 }
             });
             match event.await {
@@ -233,8 +230,7 @@ impl Path {
                     let server = *self.shared.server();
                     self.hand_on(&back, server, datagram, &fate.copies).await;
                 }
-                Ok(Event::Back(Ok(length))) => {
-                    let datagram = buffer.get(..length).unwrap_or_default().to_vec();
+                Ok(Event::Back(Ok(datagram))) => {
                     let [_, back] = &mut self.fates;
                     let fate = back.draw();
                     self.hand_on(&self.front, self.client, datagram, &fate.copies).await;
@@ -269,7 +265,24 @@ impl Path {
 
 enum Event {
     There(Option<Vec<u8>>),
-    Back(io::Result<usize>),
+    Back(io::Result<Vec<u8>>),
+}
+
+/// The next datagram. Whoever waits holds no buffer: hundreds do, and theirs would be most of what a soak measures.
+async fn receive(socket: &UdpSocket) -> io::Result<(Vec<u8>, SocketAddr)> {
+    loop {
+        socket.readable().await?;
+        match take(socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            received => return received,
+        }
+    }
+}
+
+fn take(socket: &UdpSocket) -> io::Result<(Vec<u8>, SocketAddr)> {
+    let mut buffer = [0; DATAGRAM_BYTES_MAX];
+    let (length, from) = socket.try_recv_from(&mut buffer)?;
+    Ok((buffer.get(..length).unwrap_or_default().to_vec(), from))
 }
 
 fn any_port() -> SocketAddr {

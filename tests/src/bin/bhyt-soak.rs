@@ -90,18 +90,21 @@ fn run(cli: &Cli) -> io::Result<bool> {
     Ok(well)
 }
 
-/// Begins anew with an allocator that gives large buffers back. glibc learns from the first that is freed to keep the next
-/// ones in its heaps; in a process with hundreds of stores that are opened again and again, each of these heaps then holds
-/// a few MB of buffers that nobody uses, and a leak could not be seen for them.
+/// Begins anew with an allocator that gives back what is freed, as far as it can be told to: with hundreds of stores that
+/// are opened again and again on changing threads, what glibc keeps for later would hide a leak. By default it learns from
+/// the first large buffer that is freed to keep the next ones, and makes a heap for each of many threads, of which each
+/// keeps the holes that closed stores have left. Measured with 110 devices: what is in use stood still after three
+/// minutes, and what was kept free went on growing.
 fn fix_allocator() {
     #[cfg(target_os = "linux")]
     if std::env::var_os(MMAP_THRESHOLD).is_none()
         && let Ok(program) = std::env::current_exe()
     {
         use std::os::unix::process::CommandExt as _;
-        let arguments = std::env::args_os().skip(1);
+        let mut anew = std::process::Command::new(program);
+        anew.args(std::env::args_os().skip(1)).env(MMAP_THRESHOLD, "131072").env(HEAPS_MAX, "2");
         // Returns only when it failed; then it goes on as it is.
-        let _ = std::process::Command::new(program).args(arguments).env(MMAP_THRESHOLD, "131072").exec();
+        let _ = anew.exec();
     }
 }
 
@@ -132,6 +135,9 @@ fn tell(line: &str) {
 /// Bytes from which on glibc's malloc maps a buffer by itself; a number here also keeps it from changing its mind.
 #[cfg(target_os = "linux")]
 const MMAP_THRESHOLD: &str = "MALLOC_MMAP_THRESHOLD_";
+/// Heaps that glibc's malloc makes at most.
+#[cfg(target_os = "linux")]
+const HEAPS_MAX: &str = "MALLOC_ARENA_MAX";
 
 fn now_nanos() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
