@@ -27,6 +27,33 @@ pub fn write_atomic(path: &Path, bytes: &[u8], access: FileAccess) -> Result<(),
     sync_folder(folder_of(path))
 }
 
+/// Puts a new file at `path`, whole or not at all, and never over another: [`FileError::is_taken`] when there is anything.
+pub(crate) fn create_atomic(path: &Path, bytes: &[u8], access: FileAccess) -> Result<(), FileError> {
+    let temporary = temporary_beside(path);
+    let placed = write_synced(&temporary, bytes, access).and_then(|()| place(&temporary, path));
+    // A second name of what is in place, or nothing of use.
+    let _ = fs::remove_file(&temporary);
+    placed?;
+    sync_folder(folder_of(path))
+}
+
+fn place(temporary: &Path, path: &Path) -> Result<(), FileError> {
+    let linked = fs::hard_link(temporary, path);
+    let taken = |error: &io::Error| error.kind() == io::ErrorKind::AlreadyExists;
+    if linked.as_ref().is_ok() || linked.as_ref().is_err_and(taken) {
+        return linked.map_err(FileError::at(FileOperation::Create, path));
+    }
+    // Some file systems know no links, and some phones let no app make them. Two that make one file there at one time are
+    // kept apart by the lock of its folder, if by anything.
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            fs::rename(temporary, path).map_err(FileError::at(FileOperation::Rename, path))
+        }
+        Err(error) => Err(FileError::at(FileOperation::Create, path)(error)),
+        Ok(_) => Err(FileError::at(FileOperation::Create, path)(io::ErrorKind::AlreadyExists.into())),
+    }
+}
+
 /// A file that is written piece by piece and stands at its path whole or not at all. Dropped unfinished, it leaves what
 /// was there before.
 #[derive(Debug)]
@@ -223,6 +250,11 @@ impl FileError {
     /// Whether the file is simply not there.
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
+    }
+
+    /// Whether something is there that was to be made.
+    pub fn is_taken(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::AlreadyExists)
     }
 
     /// Whether there was no space, quota or allowed file size left.

@@ -5,13 +5,13 @@
 //! one such line. Buffers are wiped; errors show no part of a key.
 
 use std::fmt;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use zeroize::{Zeroize, Zeroizing};
 
-use crate::files::{self, FileAccess, FileError, FileOperation, folder_of};
+use crate::files::{self, FileAccess, FileError, FileOperation};
 
 /// Reads the key in `path`, which must have been made for `usage`.
 pub fn read_key_file(path: &Path, usage: KeyUsage<'_>) -> Result<SecretBytes, KeyFileError> {
@@ -37,25 +37,12 @@ pub fn check_owner_only(path: &Path) -> Result<(), KeyFileError> {
 
 /// Writes `secret` to a new file. Fails with [`KeyFileError::Exists`] when `path` is taken, by whatever.
 ///
-/// A power cut in the middle may leave a file that [`read_key_file`] calls malformed; no key was in use then.
+/// Whoever dies in the middle leaves no file there: half a key would keep a server from starting until somebody removed it.
 pub fn create_key_file(path: &Path, usage: KeyUsage<'_>, secret: &SecretBytes) -> Result<(), KeyFileError> {
-    let opened = FileAccess::OwnerOnly.options().write(true).create_new(true).open(path);
-    let mut file = match opened {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            return Err(KeyFileError::Exists { path: path.to_owned() });
-        }
-        Err(error) => return Err(FileError::at(FileOperation::Create, path)(error).into()),
-    };
-    let line = encode_line(usage, secret);
-    let written = file.write_all(&line).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        // Ours, made above; the error to report is the first.
-        let _ = fs::remove_file(path);
-        return Err(FileError::at(FileOperation::Write, path)(error).into());
+    match files::create_atomic(path, &encode_line(usage, secret), FileAccess::OwnerOnly) {
+        Err(error) if error.is_taken() => Err(KeyFileError::Exists { path: path.to_owned() }),
+        created => Ok(created?),
     }
-    files::sync_folder(folder_of(path))?;
-    Ok(())
 }
 
 /// What a key is for: 1 to 24 lower-case letters, digits and hyphens. One key has one use.
@@ -246,6 +233,8 @@ const KEY_FILE_BYTES_MAX: usize = 8 + 1 + 1 + 1 + KEY_USAGE_BYTES_MAX + 1 + 64 +
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     const TERMINAL: KeyUsage<'_> = KeyUsage::new("terminal").unwrap();
@@ -266,6 +255,27 @@ mod tests {
         let other = KeyUsage::new("operator").unwrap();
         let error = read_key_file(&path, other).unwrap_err();
         assert!(matches!(error, KeyFileError::OtherUse { .. }));
+    }
+
+    #[test]
+    fn a_key_that_is_being_made_is_there_whole_or_not_at_all() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths: Vec<_> = (0..200).map(|at| folder.path().join(format!("{at}.key"))).collect();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for path in &paths {
+                    create_key_file(path, TERMINAL, &SecretBytes::new([9; 32])).unwrap();
+                }
+            });
+            for path in &paths {
+                // As a server does that starts meanwhile, or after the maker has died.
+                let mut seen = std::iter::repeat_with(|| read_key_file(path, TERMINAL));
+                let first = seen.find(|read| !read.as_ref().is_err_and(KeyFileError::is_missing));
+                assert_eq!(first.unwrap().unwrap().as_bytes(), &[9; 32]);
+            }
+        });
+        let left = fs::read_dir(folder.path()).unwrap().count();
+        assert_eq!(left, paths.len());
     }
 
     #[cfg(unix)]
