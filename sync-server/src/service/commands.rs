@@ -30,10 +30,16 @@ impl<S: Store> Service<S> {
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
         let operation = Operation::new(&self.vault, operator, request, self.clock.now())?;
-        let answered = match self.check_command(&request.command) {
+        let mut answered = match self.check_command(&request.command) {
             Ok(()) => self.carry_out(&operation, &request.command, sink).await,
             Err(refusal) => Err(refusal.into()),
         };
+        // Sent again while it was still under way, it finds its own effect in its way: it was done, and that is the answer.
+        if matches!(answered, Err(Stop::Refused(_)))
+            && matches!(self.done_before(&operation).await, Ok(Some(_)))
+        {
+            answered = self.carry_out(&operation, &request.command, sink).await;
+        }
         if let Some((outcome, rows)) = still_to_note(&request.command, &answered) {
             let action = action_of(&request.command);
             let subject = self.subject_of(&request.command).await;
