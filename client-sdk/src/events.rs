@@ -43,6 +43,11 @@ pub enum Event {
         /// Who.
         member: MemberId,
     },
+    /// A carer on this phone was given a grant, or another one: the dependant's card comes with it.
+    MemberGranted {
+        /// The dependant.
+        member: MemberId,
+    },
     /// A new trust bundle is in force.
     TrustChanged {
         /// Its version.
@@ -79,6 +84,7 @@ impl Event {
             Self::PersonalChanged { .. } => "personal_changed",
             Self::OutboxChanged { .. } => "outbox_changed",
             Self::MemberRemoved { .. } => "member_removed",
+            Self::MemberGranted { .. } => "member_granted",
             Self::TrustChanged { .. } => "trust_changed",
             Self::StatusChanged { .. } => "status_changed",
             Self::Progress { .. } => "progress",

@@ -10,9 +10,9 @@ use bhyt_core::sync::terminal::PartialSnapshot;
 use bhyt_core::time::UnixSeconds;
 
 use crate::stored::{
-    StoredCredentials, StoredCursor, StoredEnrolment, StoredForgotten, StoredFork, StoredHead, StoredMark,
-    StoredMarks, StoredMember, StoredPage, StoredPossession, StoredProgress, StoredProof, StoredSeenCard,
-    StoredSeenKey, StoredServer,
+    StoredCredentials, StoredCursor, StoredEnrolment, StoredForgotten, StoredFork, StoredGrant, StoredHead,
+    StoredMark, StoredMarks, StoredMember, StoredPage, StoredPossession, StoredProgress, StoredProof,
+    StoredSeenCard, StoredSeenKey, StoredServer,
 };
 use crate::terminal_files::{decode_part, encode_part};
 
@@ -29,7 +29,7 @@ pub fn read_stored(bytes: &[u8]) {
     any_of! {
         StoredServer StoredMember StoredMark StoredCursor StoredPage StoredCredentials StoredProgress StoredEnrolment
         StoredProof StoredForgotten StoredSeenCard StoredSeenKey StoredHead StoredFork
-        StoredPossession
+        StoredPossession StoredGrant
     }
     // A map's entries may come in any order.
     read::<StoredMarks>(bytes, Form::Several);

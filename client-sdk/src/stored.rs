@@ -5,10 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use bhyt_core::codec::{self, CodecError, Schema};
 use bhyt_core::feed::{FeedHead, FeedPage};
+use bhyt_core::grant::Grant;
 use bhyt_core::ids::FacilityCode;
 use bhyt_core::limits::{
-    CARD_BYTES_MAX, CARDS_COPY_BYTES_MAX, HEAD_BYTES_MAX, PERSONAL_STORED_BYTES_MAX, TRUST_BYTES_MAX,
-    VALUE_BYTES_MAX,
+    CARD_BYTES_MAX, CARDS_COPY_BYTES_MAX, GRANT_BYTES_MAX, HEAD_BYTES_MAX, PERSONAL_STORED_BYTES_MAX,
+    TRUST_BYTES_MAX, VALUE_BYTES_MAX,
 };
 use bhyt_core::marks::Marks;
 use bhyt_core::presentation_key::PresentationKey;
@@ -60,6 +61,13 @@ pub(crate) struct StoredFork {
 pub(crate) struct StoredPossession {
     pub(crate) presentation_key: PresentationKey,
     pub(crate) proof: ProofBytes,
+}
+
+/// Own: the grant by which a carer's phone holds a dependant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct StoredGrant {
+    pub(crate) grant: Grant,
+    pub(crate) signed: Vec<u8>,
 }
 
 /// Cache, sealed: how far the pages go, in one commit with the last of them.
@@ -168,6 +176,7 @@ schema! {
     StoredFork = 115, 2 * HEAD_BYTES_MAX + 32;
     StoredCards = 116, CARDS_COPY_BYTES_MAX;
     StoredPossession = 117, 192;
+    StoredGrant = 118, 128 + GRANT_BYTES_MAX;
 }
 
 /// Why a stored value cannot be used.

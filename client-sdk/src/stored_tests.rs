@@ -2,6 +2,7 @@
 
 use super::*;
 use bhyt_core::feed::{Epoch, Extent};
+use bhyt_core::grant::Grant;
 use bhyt_core::ids::{MemberId, from_hex, hex};
 use bhyt_core::keys::{KeyId, SecretKey};
 use bhyt_core::merkle::TreeHash;
@@ -101,6 +102,19 @@ fn what_a_phone_keeps_is_these_bytes() {
     let (r, s) = ("02".repeat(32), "03".repeat(32));
     let golden = format!("750000000000{key}050000000000000001010101{r}{s}");
     check(&StoredPossession { presentation_key, proof }, &golden);
+    let grant = Grant {
+        dependant: MemberId([1; 16]),
+        carer: MemberId([2; 16]),
+        scope: bhyt_core::grant::GrantScope::Card,
+        relation: bhyt_core::grant::GrantRelation::Other,
+        from: UnixSeconds(0).day(),
+        until: UnixSeconds(86_400).day(),
+        time: UnixSeconds(5),
+    };
+    let (dependant, carer) = ("01".repeat(16), "02".repeat(16));
+    let golden =
+        format!("7600{dependant}{carer}00000000040000000000000001000000050000000000000002000000000000000607");
+    check(&StoredGrant { grant, signed: vec![6, 7] }, &golden);
     check(&StoredHead { signed: vec![7; 2] }, "720002000000000000000707");
     let fork = StoredFork { time: UnixSeconds(3), disputed: vec![8], held: Some(vec![9]) };
     check(&fork, "7300030000000000000001000000000000000801010000000000000009");

@@ -4,6 +4,7 @@
 use bhyt_core::card::{CardClaims, Validity};
 use bhyt_core::card_record::{CardRecord, CardStanding};
 use bhyt_core::cose::{Signed, Verified};
+use bhyt_core::grant::{Grant, GrantScope};
 use bhyt_core::ids::{BindingNumber, MemberId};
 use bhyt_core::keys::KeyId;
 use bhyt_core::presentation_key::KeyKind;
@@ -141,6 +142,8 @@ pub struct MemberStatus {
     /// The server was restored from a backup, does not know that this phone holds the member, and did not take what the
     /// phone has to show for it: it shows what it has, and is activated anew with a code.
     pub forgotten: bool,
+    /// The grant by which a carer's phone holds the member; `None` of a member who is here in their own right.
+    pub grant: Option<Grant>,
 }
 
 /// What proves that a server signed two feeds of one member: signed heads (COSE_Sign1 over `bhyt/head/v1`).
@@ -176,6 +179,17 @@ pub(crate) fn shown_cards(member: &HeldMember, trust: &TrustBundle, now: UnixSec
             show_card(card, record.time, &bound, trust, now)
         })
         .collect();
+    // With the card alone there is no record of it: what is known is what was signed for this phone.
+    if member.grant.as_ref().is_some_and(|held| held.grant.scope == GrantScope::Card) {
+        let alone = bound.iter().map(|credential| CardRecord {
+            credential: credential.bytes().to_vec(),
+            standing: CardStanding::InForce,
+        });
+        let alone = alone.zip(&bound).filter_map(|(card, credential)| {
+            show_card(card, credential.claims().issued_at, &bound, trust, now)
+        });
+        cards.extend(alone);
+    }
     cards.sort_by_key(|card| {
         let newest_first = std::cmp::Reverse(card.view.claims.valid_from);
         (card.view.state.rank(), newest_first, card.view.claims.status_index)
@@ -186,6 +200,7 @@ pub(crate) fn shown_cards(member: &HeldMember, trust: &TrustBundle, now: UnixSec
 /// The status of a phone.
 pub(crate) fn wallet_status(held: &Held, keys: &DeviceKeys, now: UnixSeconds) -> WalletStatus {
     let trust = held.trust.as_ref().map(Verified::claims);
+    let today = held.today(now);
     let member_status = |(member, held): (&MemberId, &HeldMember)| MemberStatus {
         member: *member,
         records: held.cached.feed.mark().map_or(0, |head| head.extent.size),
@@ -193,12 +208,13 @@ pub(crate) fn wallet_status(held: &Held, keys: &DeviceKeys, now: UnixSeconds) ->
         cards: trust.map_or(0, |trust| shown_cards(held, trust, now).len()),
         forked_at: held.fork.as_ref().map(|fork| fork.time),
         forgotten: held.forgotten,
+        grant: held.grant.as_ref().map(|held| held.grant),
     };
     WalletStatus {
         id: device_id(keys),
         presentation_key: keys.presentation.public_key().ok().map(|key| key.kind()),
         server: held.server.clone(),
-        members: held.members.iter().map(member_status).collect(),
+        members: held.members.iter().filter(|(_, held)| held.is_held_on(today)).map(member_status).collect(),
         last_success: held.progress.last_success,
         data_age_seconds: held.progress.last_success.map(|last| now.since(last)),
         server_ahead_seconds: held.progress.server_ahead_seconds,

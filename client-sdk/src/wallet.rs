@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::sync::Arc;
 
+use bhyt_core::grant::Grant;
 use bhyt_core::ids::MemberId;
 use bhyt_core::keys::Signature;
 use bhyt_core::presentation::Challenge;
@@ -13,8 +14,8 @@ use crate::card_copies::CardCopies;
 use crate::config::{Config, Ground, Kind};
 use crate::engine::{Engine, SyncReport};
 use crate::error::SdkError;
-use crate::events::{EventListener, NoListener};
-use crate::host::{Host, Work};
+use crate::events::{Event, EventListener, NoListener};
+use crate::host::{Host, Work, blocking};
 use crate::present::{PreparedPresentation, without_proof};
 use crate::view::{CardView, ForkEvidence, ShownCard, WalletStatus, shown_cards, wallet_status};
 use crate::wallet_store::WalletStore;
@@ -75,6 +76,8 @@ impl Wallet {
         let store = WalletStore::open(ground.own, ground.cache, ground.vault, copies)?;
         if ground.full {
             store.note_full();
+        } else {
+            store.end_grants(ground.clock.now())?;
         }
         let settings = ClientSettings::phone();
         let engine = Engine::new(store, ground.keys, ground.clock, ground.entropy, settings);
@@ -107,7 +110,13 @@ impl Wallet {
     /// [`Self::sync`], telling what happens.
     pub async fn sync_with(&self, listener: Arc<dyn EventListener>) -> Result<SyncReport, SdkError> {
         let engine = self.engine.clone();
-        self.host.run(async move { engine.sync(listener.as_ref()).await }).await
+        let work = async move {
+            for member in blocking(|| engine.side.end_grants(engine.clock.now()))? {
+                listener.on_event(Event::MemberRemoved { member });
+            }
+            engine.sync(listener.as_ref()).await
+        };
+        self.host.run(work).await
     }
 
     /// Syncs, and stays connected for news until [`Self::unwatch`]: in the foreground. Reconnects by itself, with
@@ -148,7 +157,16 @@ impl Wallet {
 
     /// The members on this phone.
     pub fn members(&self) -> Vec<MemberId> {
-        self.engine.side.held().members.keys().copied().collect()
+        let held = self.engine.side.held();
+        let today = held.today(self.engine.clock.now());
+        let shown = held.members.iter().filter(|(_, member)| member.is_held_on(today));
+        shown.map(|(member, _)| *member).collect()
+    }
+
+    /// The grant by which this phone holds a member, on a carer's phone: it ends on its last day, or when it is revoked.
+    /// `None` of a member who is here in their own right.
+    pub fn grant(&self, member: MemberId) -> Option<Grant> {
+        self.engine.side.held().members.get(&member)?.grant.as_ref().map(|held| held.grant)
     }
 
     /// The cards of a member, the one to show first in front; empty when there are none.
@@ -204,8 +222,11 @@ impl Wallet {
 
     fn shown(&self, member: MemberId) -> Vec<ShownCard> {
         let held = self.engine.side.held();
+        let today = held.today(self.engine.clock.now());
         match (held.members.get(&member), &held.trust) {
-            (Some(member), Some(trust)) => shown_cards(member, trust.claims(), self.engine.clock.now()),
+            (Some(member), Some(trust)) if member.is_held_on(today) => {
+                shown_cards(member, trust.claims(), self.engine.clock.now())
+            }
             _ => Vec::new(),
         }
     }

@@ -15,8 +15,8 @@ use bhyt_platform::kv::{Batch, Kv};
 
 use crate::error::SdkError;
 use crate::stored::{
-    StoredError, StoredFork, StoredHead, StoredMark, StoredMember, StoredPossession, StoredServer, put,
-    put_long, read, read_long,
+    StoredError, StoredFork, StoredGrant, StoredHead, StoredMark, StoredMember, StoredPossession,
+    StoredServer, put, put_long, read, read_long,
 };
 use crate::vault::Vault;
 
@@ -43,6 +43,7 @@ pub(crate) struct OwnMember {
     pub(crate) key: SealKey,
     pub(crate) mark: Option<FeedHead>,
     pub(crate) fork: Option<StoredFork>,
+    pub(crate) grant: Option<StoredGrant>,
 }
 
 impl WalletOwn {
@@ -68,6 +69,25 @@ impl WalletOwn {
         put_long(&mut batch, TRUST_KEY, trust.bytes())?;
         put(&mut batch, SERVER_KEY, &StoredServer { address: server.clone() })?;
         put(&mut batch, POSSESSION_KEY, possession)?;
+        // From now on the member is here in their own right.
+        batch.delete(&grant_key(member))?;
+        self.store.commit(batch)?;
+        Ok(key)
+    }
+
+    /// Keeps a grant, with a key for its dependant; one that is there stays.
+    pub(crate) fn keep_grant(&self, grant: &StoredGrant) -> Result<SealKey, SdkError> {
+        let (place, activated_at) = (member_key(grant.grant.dependant), grant.grant.time);
+        let mut batch = Batch::new();
+        let key = match read::<StoredMember>(self.store.as_ref(), &place)? {
+            Some(held) => self.open_key(&place, &held)?,
+            None => {
+                let (key, wrapped_key) = self.vault.make_key(&place);
+                put(&mut batch, &place, &StoredMember { wrapped_key, activated_at })?;
+                key
+            }
+        };
+        put(&mut batch, &grant_key(grant.grant.dependant), grant)?;
         self.store.commit(batch)?;
         Ok(key)
     }
@@ -79,6 +99,7 @@ impl WalletOwn {
         batch.delete(&mark_key(member))?;
         batch.delete(&head_key(member))?;
         batch.delete(&fork_key(member))?;
+        batch.delete(&grant_key(member))?;
         Ok(self.store.commit(batch)?)
     }
 
@@ -126,7 +147,8 @@ impl WalletOwn {
             let key = self.open_key(&place, &held)?;
             let mark = read::<StoredMark>(self.store.as_ref(), &mark_key(id))?;
             let fork = read::<StoredFork>(self.store.as_ref(), &fork_key(id))?;
-            members.insert(id, OwnMember { key, mark: mark.map(|mark| mark.head), fork });
+            let grant = read::<StoredGrant>(self.store.as_ref(), &grant_key(id))?;
+            members.insert(id, OwnMember { key, mark: mark.map(|mark| mark.head), fork, grant });
         }
         Ok(members)
     }
@@ -178,6 +200,10 @@ fn head_key(member: MemberId) -> Vec<u8> {
 
 fn fork_key(member: MemberId) -> Vec<u8> {
     [b"f", member.0.as_slice()].concat()
+}
+
+fn grant_key(member: MemberId) -> Vec<u8> {
+    [b"g", member.0.as_slice()].concat()
 }
 
 const MEMBER_TAG: u8 = b'k';

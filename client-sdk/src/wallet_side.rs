@@ -173,6 +173,7 @@ impl WalletStore {
             }
             Change::Records(member) => Event::RecordsChanged { member },
             Change::Credentials(member) => Event::CredentialsChanged { member },
+            Change::Granted(member) => Event::MemberGranted { member },
             Change::Removed(member) => Event::MemberRemoved { member },
         });
     }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Rw
 
 use bhyt_core::cose::Verified;
 use bhyt_core::feed::{EpochStatement, FeedHead, FeedPage, FeedState};
+use bhyt_core::grant::{Grant, GrantScope};
 use bhyt_core::ids::MemberId;
 use bhyt_core::keys::PublicKey;
 use bhyt_core::limits::WALLET_MEMBERS_MAX;
@@ -17,6 +18,7 @@ use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::{RecordKind, Seq};
 use bhyt_core::seal::SealKey;
 use bhyt_core::sync::wallet::{Effect, MemberState, MemberUpdate, WalletSession};
+use bhyt_core::time::{Day, UnixSeconds};
 use bhyt_core::trust::TrustBundle;
 use bhyt_platform::kv::{Kv, StoreError};
 
@@ -24,7 +26,7 @@ use crate::card_copies::CardCopies;
 use crate::error::{Problem, SdkError};
 use crate::keys::DeviceKeys;
 use crate::personal_book::{Owner, PersonalBook};
-use crate::stored::{StoredError, StoredFork, StoredPossession, StoredProgress};
+use crate::stored::{StoredError, StoredFork, StoredGrant, StoredPossession, StoredProgress};
 use crate::vault::Vault;
 use crate::wallet_cache::{CachedMember, HeldPages, WalletCache};
 use crate::wallet_epochs::HandingBack;
@@ -63,6 +65,24 @@ pub(crate) struct HeldMember {
     pub(crate) fork: Option<StoredFork>,
     /// A restored server does not know that this phone holds the member, and does not take its word for it.
     pub(crate) forgotten: bool,
+    /// By which a carer's phone holds the member; `None` on the member's own.
+    pub(crate) grant: Option<StoredGrant>,
+}
+
+impl HeldMember {
+    /// Whether it may be shown on this day: a grant ends on the phone, too.
+    pub(crate) fn is_held_on(&self, today: Day) -> bool {
+        self.grant.as_ref().is_none_or(|held| today <= held.grant.until)
+    }
+}
+
+impl Held {
+    /// The day of now, and no day before what the server has signed: a clock turned back prolongs no grant.
+    pub(crate) fn today(&self, now: UnixSeconds) -> Day {
+        let signed = self.members.values().filter_map(|held| held.cached.feed.mark().map(|mark| mark.time));
+        let signed = signed.chain(self.trust.as_ref().map(|trust| trust.claims().issued));
+        signed.fold(now, UnixSeconds::max).day()
+    }
 }
 
 /// What an effect changed, for whoever watches.
@@ -72,6 +92,7 @@ pub(crate) enum Change {
     Records(MemberId),
     Credentials(MemberId),
     Removed(MemberId),
+    Granted(MemberId),
 }
 
 impl WalletStore {
@@ -94,7 +115,7 @@ impl WalletStore {
             if !copies.has(id) {
                 copies.note(id);
             }
-            members.insert(id, HeldMember { key: member.key, cached, fork: member.fork, forgotten: false });
+            members.insert(id, held_member(member, cached));
         }
         let progress = match cache.progress() {
             Ok(progress) => progress,
@@ -129,6 +150,7 @@ impl WalletStore {
             staged: member.cached.staged.pages().to_vec(),
             credentials: member.cached.credentials.clone(),
             presentation_key,
+            grant: member.grant.as_ref().map(|held| held.signed.clone()),
         };
         let members = held.members.iter().map(|(id, member)| (*id, state(member)));
         Ok(WalletSession::new(trust, members.collect()))
@@ -146,8 +168,9 @@ impl WalletStore {
         held.trust = Some(admitted.trust);
         held.server = Some(admitted.server);
         let cached = CachedMember::empty(member, None);
-        let added = HeldMember { key, cached, fork: None, forgotten: false };
-        held.members.entry(member).or_insert(added).forgotten = false;
+        let added = HeldMember { key, cached, fork: None, forgotten: false, grant: None };
+        let there = held.members.entry(member).or_insert(added);
+        (there.forgotten, there.grant) = (false, None);
         Ok(())
     }
 
@@ -187,11 +210,43 @@ impl WalletStore {
                 self.begin_hand_back(member, *statement)?;
                 Ok(None)
             }
+            Effect::Granted(grant) => self.take_grant(&grant),
             Effect::Forgotten(member) => {
                 self.begin_readmission(member)?;
                 Ok(None)
             }
         }
+    }
+
+    /// Takes a dependant in. Of one that is here by another grant, what that grant does not give is removed.
+    fn take_grant(&self, grant: &Verified<Grant>) -> Result<Option<Change>, SdkError> {
+        let (claims, signed) = (*grant.claims(), grant.bytes().to_vec());
+        let member = claims.dependant;
+        if claims.scope == GrantScope::Card && self.held().members.contains_key(&member) {
+            self.apply(Effect::Wipe(member))?;
+        }
+        let stored = StoredGrant { grant: claims, signed };
+        let key = self.own.keep_grant(&stored)?;
+        let mut held = self.held_mut();
+        let cached = CachedMember::empty(member, None);
+        let added = HeldMember { key, cached, fork: None, forgotten: false, grant: None };
+        let there = held.members.entry(member).or_insert(added);
+        (there.forgotten, there.grant) = (false, Some(stored));
+        Ok(Some(Change::Granted(member)))
+    }
+
+    /// Removes the members whose grants are over; says who they were.
+    pub(crate) fn end_grants(&self, now: UnixSeconds) -> Result<Vec<MemberId>, SdkError> {
+        let over: Vec<MemberId> = {
+            let held = self.held();
+            let today = held.today(now);
+            let over = held.members.iter().filter(|(_, member)| !member.is_held_on(today));
+            over.map(|(member, _)| *member).collect()
+        };
+        for member in &over {
+            self.apply(Effect::Wipe(*member))?;
+        }
+        Ok(over)
     }
 
     /// Notes how a sync went.
@@ -374,6 +429,10 @@ impl WalletStore {
     fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn held_member(own: OwnMember, cached: CachedMember) -> HeldMember {
+    HeldMember { key: own.key, cached, fork: own.fork, forgotten: false, grant: own.grant }
 }
 
 /// What the cache has of a member, judged by the mark; what the copy of the cards has, when the cache has nothing.

@@ -28,6 +28,8 @@ pub enum Object {
     Epoch,
     /// Receipt of an operation.
     Receipt,
+    /// Grant to a carer.
+    Grant,
 }
 
 impl Object {
@@ -41,6 +43,7 @@ impl Object {
             Self::Head => b"bhyt/head/v1",
             Self::Epoch => b"bhyt/epoch/v1",
             Self::Receipt => b"bhyt/receipt/v1",
+            Self::Grant => b"bhyt/grant/v1",
         }
     }
 }

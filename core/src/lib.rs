@@ -10,6 +10,7 @@ pub mod codec;
 mod compress;
 pub mod cose;
 pub mod feed;
+pub mod grant;
 pub mod held_status;
 pub mod ids;
 pub mod key_tree;

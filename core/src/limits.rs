@@ -236,6 +236,19 @@ pub const PERSONAL_EMAIL_BYTES_MAX: usize = 254;
 /// UTF-8 bytes of the desk that answers.
 pub const PERSONAL_LABEL_BYTES_MAX: usize = 96;
 
+/// Bytes of a signed grant; every number in it at its largest takes 160.
+pub const GRANT_BYTES_MAX: usize = 176;
+/// Grants of one member, those given and those held each: a family, and a carer's charges.
+pub const GRANTS_MAX: usize = WALLET_MEMBERS_MAX;
+/// Days that a grant lasts at most: five years, then somebody looks again.
+pub const GRANT_DAYS_MAX: i64 = 1_827;
+/// Days that a carer's binding lasts at most. Other than [`BINDING_DAYS`], so that no carer's binding passes for a
+/// member's own (docs/adr/0014).
+pub const GRANT_BINDING_DAYS: i64 = 90;
+/// Days before its end from which a carer's binding is renewed at sync.
+pub const GRANT_BINDING_RENEW_DAYS: i64 = 45;
+
+const _: () = assert!(GRANT_BINDING_DAYS < BINDING_DAYS && GRANT_BINDING_RENEW_DAYS < GRANT_BINDING_DAYS);
 const _: () = assert!(PAGE_BYTES_MAX + BODY_BYTES_MAX + 64 * PAGE_RECORDS_MAX <= VALUE_BYTES_MAX);
 const _: () = assert!(TRUST_BYTES_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(STATUS_DELTA_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);

@@ -2,6 +2,7 @@
 
 use bhyt_core::card_record::{CardStanding, ReducedCode};
 use bhyt_core::feed::{Epoch, Extent, FeedPage, HandedRecord};
+use bhyt_core::grant::{Grant, GrantRelation, GrantScope};
 use bhyt_core::ids::{FacilityCode, MemberId, OperationId};
 use bhyt_core::keys::{KeyId, PublicKey, SecretKey};
 use bhyt_core::merkle::TreeHash;
@@ -13,14 +14,14 @@ use bhyt_core::record::{Body, PageSeed, Record, RecordKind, Salt, Seq};
 use bhyt_core::status::StatusVersion;
 use bhyt_core::sync::admin::{
     AdminCommand, AdminReply, AdminRequest, Applied, CardChange, CardRow, CardView, DeviceView, MemberRow,
-    MemberView, RowFault, RowField, RowOutcome, RowReason, StatusView, TerminalView,
+    MemberView, NewGrant, RowFault, RowField, RowOutcome, RowReason, StatusView, TerminalView,
 };
 use bhyt_core::sync::messages::{
     Activate, Enrol, FeedReply, Follow, MemberCursor, ProofBytes, Readmit, Refusal, Reply, Request,
     SnapshotPiece, SyncTerminal, SyncWallet,
 };
 use bhyt_core::sync::personal::{PersonalContent, PersonalCursor, PersonalReply, SyncPersonal};
-use bhyt_core::time::UnixSeconds;
+use bhyt_core::time::{Day, UnixSeconds};
 
 const MEMBER: MemberId = MemberId([1; 16]);
 const VERSION: StatusVersion = StatusVersion { epoch: 2, number: 3 };
@@ -53,6 +54,10 @@ pub fn requests() -> Vec<Request> {
     .chain(admin)
     .chain([Request::SyncPersonal(sync_personal())])
     .chain([Request::Readmit(Box::new(readmit())), without_record()])
+    .chain(
+        grant_commands()
+            .map(|command| Request::Admin(AdminRequest { operation: OperationId([9; 16]), command })),
+    )
     .collect()
 }
 
@@ -101,6 +106,37 @@ pub fn readmit() -> Readmit {
     Readmit { member: MEMBER, credential, possession: possession(), head, record: Some(record) }
 }
 
+/// A grant to enter.
+pub fn new_grant() -> NewGrant {
+    let day = |days| Day::from_days(days).expect("a day");
+    NewGrant {
+        dependant: "9900000025".to_owned(),
+        carer: "9900000017".to_owned(),
+        scope: GrantScope::Card,
+        relation: GrantRelation::Spouse,
+        from: Some(day(20_700)),
+        until: day(21_000),
+    }
+}
+
+/// Every command about grants.
+pub fn grant_commands() -> [AdminCommand; 3] {
+    let NewGrant { dependant, carer, .. } = new_grant();
+    [
+        AdminCommand::AddGrant(Box::new(new_grant())),
+        AdminCommand::RevokeGrant { dependant: dependant.clone(), carer },
+        AdminCommand::ListGrants(dependant),
+    ]
+}
+
+/// The answers about grants, to a phone and to an operator.
+pub fn grant_replies() -> [Reply; 2] {
+    let NewGrant { scope, relation, from, until, .. } = new_grant();
+    let (dependant, carer, from) = (MEMBER, MemberId([2; 16]), from.unwrap_or(until));
+    let grant = Grant { dependant, carer, scope, relation, from, until, time: TIME };
+    [Reply::Granted(vec![0xd2, 0x84]), Reply::Admin(AdminReply::Grants(vec![grant]))]
+}
+
 fn without_record() -> Request {
     Request::Readmit(Box::new(Readmit { record: None, ..readmit() }))
 }
@@ -138,6 +174,7 @@ pub fn replies() -> Vec<Reply> {
     .chain(answers().into_iter().map(Reply::Admin))
     .chain(personal_replies().map(Reply::Personal))
     .chain([Reply::Forgotten(MEMBER), Reply::Refused(Refusal::Forgotten)])
+    .chain(grant_replies())
     .collect()
 }
 

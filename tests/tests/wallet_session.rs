@@ -3,8 +3,6 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, outside #[test]")]
 
-use std::collections::BTreeMap;
-
 use bhyt_core::card::CardClaims;
 use bhyt_core::cose::Unsigned;
 use bhyt_core::feed::{BlockWindow, Epoch, Extent, FeedFault, FeedHead, FeedPage, FeedState};
@@ -86,8 +84,9 @@ impl Wallet {
             staged: Vec::new(),
             credentials: Vec::new(),
             presentation_key: Phone::new(8).binding(day(2026, 11, 1)).key,
+            grant: None,
         };
-        let mut session = WalletSession::new(trust, BTreeMap::from([(MEMBER, state)]));
+        let mut session = WalletSession::new(trust, [(MEMBER, state)].into());
         session.request(Follow::Once);
         Self { authority, session }
     }

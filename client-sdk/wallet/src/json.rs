@@ -47,6 +47,13 @@ pub(crate) fn status(status: &WalletStatus) -> Value {
             "updated_at": member.updated_at.map(seconds),
             "forked_at": member.forked_at.map(seconds),
             "forgotten": member.forgotten,
+            "grant": member.grant.map(|grant| json!({
+                "carer": grant.carer.to_hex(),
+                "relation": grant.relation.name(),
+                "scope": grant.scope.name(),
+                "from": grant.from.iso(),
+                "until": grant.until.iso(),
+            })),
         })).collect::<Vec<_>>(),
         "last_success": status.last_success.map(seconds),
         "data_age_s": status.data_age_seconds,
@@ -76,6 +83,7 @@ pub(crate) fn event(event: Event) -> Value {
         | Event::CredentialsChanged { member }
         | Event::PersonalChanged { member }
         | Event::OutboxChanged { member }
+        | Event::MemberGranted { member }
         | Event::MemberRemoved { member } => json!({ "member": member.to_hex() }),
         Event::TrustChanged { version } => json!({ "version": version }),
         Event::StatusChanged { version } => {

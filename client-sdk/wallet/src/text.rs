@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use bhyt_core::grant::{Grant, GrantRelation, GrantScope};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::words::{Words, card_rows, standing};
 use bhyt_sdk::{CardState, CardView, Event, Problem, SyncReport, WalletStatus};
@@ -52,6 +53,9 @@ pub(crate) fn status(status: &WalletStatus) -> String {
             };
             rows.push((words("Cảnh báo", "Warning"), line));
         }
+        if let Some(grant) = &member.grant {
+            rows.push((words("Giữ hộ", "Held for"), granted(grant)));
+        }
         if member.forgotten {
             let line = words(
                 "máy chủ đã khôi phục và không còn biết điện thoại này; cần mã kích hoạt mới",
@@ -98,6 +102,9 @@ pub(crate) fn event(event: Event) -> Option<String> {
         Event::CredentialsChanged { .. } => {
             words("Thẻ trên điện thoại đã được gia hạn.", "This phone's hold on the card was renewed.")
         }
+        Event::MemberGranted { .. } => {
+            words("Được giữ hộ thẻ của một người khác.", "Somebody else's card was granted to this phone.")
+        }
         Event::MemberRemoved { .. } => {
             words("Điện thoại này không còn giữ thẻ.", "This phone no longer holds the card.")
         }
@@ -127,6 +134,25 @@ fn state(card: &CardView) -> Words {
         CardState::NotYetValid => words("Chưa đến ngày có giá trị", "Not valid yet"),
         CardState::Expired => words("Hết giá trị sử dụng", "Expired"),
         _ => standing(card.standing),
+    }
+}
+
+/// By what right a carer's phone shows a card, and until when.
+fn granted(grant: &Grant) -> Words {
+    let (vi, en) = match grant.relation {
+        GrantRelation::Parent => ("con", "child"),
+        GrantRelation::Guardian => ("người được giám hộ", "ward"),
+        GrantRelation::Spouse => ("vợ hoặc chồng", "spouse"),
+        GrantRelation::Child => ("cha hoặc mẹ", "parent"),
+        GrantRelation::Other => ("người được chăm sóc", "person in care"),
+    };
+    let (scope_vi, scope_en) = match grant.scope {
+        GrantScope::Card => ("chỉ thẻ", "card only"),
+        GrantScope::CardAndRecords => ("thẻ và hồ sơ", "card and records"),
+    };
+    Words {
+        vi: format!("{vi}, {scope_vi}, đến hết ngày {}", grant.until),
+        en: format!("{en}, {scope_en}, until {}", grant.until),
     }
 }
 

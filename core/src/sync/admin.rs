@@ -4,13 +4,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::card_record::CardStanding;
+use crate::grant::{Grant, GrantRelation, GrantScope};
 use crate::ids::OperationId;
 use crate::keys::KeyId;
 use crate::sync::audit::{AuditPage, AuditQuery};
 use crate::sync::erasure::{ErasureReason, ErasureView};
 use crate::sync::export::ExportPiece;
 use crate::sync::operators::{OperatorChange, OperatorView};
-use crate::time::UnixSeconds;
+use crate::time::{Day, UnixSeconds};
 
 /// A command with the id it was born with: sent twice, it is done once.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +84,34 @@ pub enum AdminCommand {
     ListErasures,
     /// Everything that is kept of a member, by any alias.
     ExportMember(String),
+    /// Let a carer's phones hold a dependant's card.
+    AddGrant(Box<NewGrant>),
+    /// End a grant now: the carer's phones wipe what they hold of the dependant at their next contact.
+    RevokeGrant {
+        /// Any alias of the dependant.
+        dependant: String,
+        /// Any alias of the carer.
+        carer: String,
+    },
+    /// Grants that a member has given or holds, by any alias.
+    ListGrants(String),
+}
+
+/// A grant to enter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NewGrant {
+    /// Any alias of the member whose card it is.
+    pub dependant: String,
+    /// Any alias of the member on whose phones it is to be.
+    pub carer: String,
+    /// How much.
+    pub scope: GrantScope,
+    /// What the carer is to the dependant.
+    pub relation: GrantRelation,
+    /// The first day; `None` is today.
+    pub from: Option<Day>,
+    /// The last day; at most [`crate::limits::GRANT_DAYS_MAX`] days after the first.
+    pub until: Day,
 }
 
 /// A row of `member import`. Empty text is an absent field. Each field at most 1,024 bytes.
@@ -174,6 +203,8 @@ pub enum AdminReply {
     Erasures(Vec<ErasureView>),
     /// A piece of an export; more follow.
     Export(Box<ExportPiece>),
+    /// Grants of a member, given or held.
+    Grants(Vec<Grant>),
 }
 
 /// Whether an operation was done now or before.

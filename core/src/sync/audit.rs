@@ -91,6 +91,12 @@ pub enum AuditAction {
     ListErasures,
     /// Read everything that is kept of a member.
     ExportMember,
+    /// Enter a grant.
+    AddGrant,
+    /// End a grant.
+    RevokeGrant,
+    /// Read a member's grants.
+    ListGrants,
 }
 
 impl AuditAction {
@@ -126,6 +132,9 @@ impl AuditAction {
             Self::KeepMember => "keep_member",
             Self::ListErasures => "list_erasures",
             Self::ExportMember => "export_member",
+            Self::AddGrant => "add_grant",
+            Self::RevokeGrant => "revoke_grant",
+            Self::ListGrants => "list_grants",
         }
     }
 }

@@ -305,6 +305,9 @@ pub enum Reply {
         /// The records; each block is read with those before it in this answer, of whichever member.
         block: FeedBlock,
     },
+    /// A member on this phone holds this signed grant: the dependant's card, and what else it gives, follows. A grant that
+    /// is held already is sent again and changes nothing.
+    Granted(Vec<u8>),
 }
 
 impl Schema for Reply {

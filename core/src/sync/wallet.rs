@@ -9,8 +9,9 @@ use crate::feed::{
     BlockFault, BlockWindow, Epoch, EpochStatement, Extent, FeedBlock, FeedFault, FeedHead, FeedPage,
     FeedState,
 };
+use crate::grant::{Grant, GrantScope};
 use crate::ids::MemberId;
-use crate::limits::BINDINGS_MAX;
+use crate::limits::{BINDINGS_MAX, WALLET_MEMBERS_MAX};
 use crate::presentation_key::PresentationKey;
 use crate::record::Seq;
 use crate::sync::messages::{
@@ -31,6 +32,8 @@ pub struct MemberState {
     pub credentials: Vec<Vec<u8>>,
     /// The device's presentation key: credentials bound to another are not taken.
     pub presentation_key: PresentationKey,
+    /// The signed grant by which a carer's phone holds the member; `None` on the member's own.
+    pub grant: Option<Vec<u8>>,
 }
 
 impl MemberState {
@@ -38,7 +41,7 @@ impl MemberState {
         let epoch = self.feed.mark().map_or(Epoch(0), |mark| mark.extent.epoch);
         let extent = Extent { epoch, size: self.feed.frontier().size() };
         let root = self.feed.frontier().root();
-        let credentials = self.credentials.iter().map(Vec::as_slice);
+        let credentials = self.credentials.iter().chain(&self.grant).map(Vec::as_slice);
         MemberCursor { member, extent, state: state_digest(&root.0, credentials) }
     }
 }
@@ -100,6 +103,7 @@ impl WalletSession {
                 Ok(vec![Effect::Forgotten(member)])
             }
             Reply::Forgotten(_) => Err(SyncFault::UnknownMember),
+            Reply::Granted(grant) => self.take_grant(&grant),
             _ => Err(SyncFault::Unexpected),
         }
     }
@@ -273,6 +277,33 @@ impl WalletSession {
         Ok(vec![Effect::Epoch { member, statement: Box::new(statement), feed }])
     }
 
+    /// Takes a dependant in for a member who is here in their own right; a grant in hand gives way to a new one.
+    fn take_grant(&mut self, bytes: &[u8]) -> Result<Vec<Effect>, SyncFault> {
+        let grant: Verified<Grant> = self.verify_by_head_key(bytes, |it: &Grant| it.time)?;
+        let Grant { dependant, carer, scope, .. } = *grant.claims();
+        let carer = self.members.get(&carer).filter(|carer| carer.grant.is_none());
+        let presentation_key = carer.ok_or(SyncFault::UnknownMember)?.presentation_key;
+        let known = self.members.get(&dependant);
+        if known.is_none() && self.members.len() >= WALLET_MEMBERS_MAX {
+            return Err(SyncFault::TooMuch);
+        }
+        match known.map(|known| &known.grant) {
+            Some(Some(held)) if held == bytes => return Ok(Vec::new()),
+            // Who is here in their own right is nobody's charge on this phone.
+            Some(None) => return Err(SyncFault::Unexpected),
+            _ => {}
+        }
+        let (kept, all) = (known.cloned(), scope == GrantScope::CardAndRecords);
+        let feed = kept.as_ref().filter(|_| all).map(|kept| kept.feed.clone());
+        let feed = feed.unwrap_or_else(|| FeedState::new(dependant));
+        let staged = kept.as_ref().filter(|_| all).map(|kept| kept.staged.clone()).unwrap_or_default();
+        let credentials = kept.map(|kept| kept.credentials).unwrap_or_default();
+        let signed = Some(bytes.to_vec());
+        let state = MemberState { feed, staged, credentials, presentation_key, grant: signed };
+        self.members.insert(dependant, state);
+        Ok(vec![Effect::Granted(Box::new(grant))])
+    }
+
     fn verify_head(&self, bytes: &[u8]) -> Result<Verified<FeedHead>, SyncFault> {
         self.verify_by_head_key(bytes, |head: &FeedHead| head.time)
     }
@@ -362,6 +393,8 @@ pub enum Effect {
         /// The statement.
         statement: Box<Verified<EpochStatement>>,
     },
+    /// A carer's phone holds the dependant from now on, or by another grant. With [`GrantScope::Card`] no records are held.
+    Granted(Box<Verified<Grant>>),
     /// A restored server does not know that this device holds this member: the device asks to be readmitted, one request a
     /// credential. Everything stays as it is.
     Forgotten(MemberId),

@@ -7,6 +7,7 @@ use bhyt_core::sync::admin::CardRow;
 use bhyt_core::sync::erasure::ErasureReason;
 use clap::{Args, Subcommand};
 
+use super::args_grants::GrantWhat;
 use super::args_operators::{AUDIT_HELP, AuditArgs, OperatorWhat};
 
 /// Which server, who asks, and what.
@@ -45,6 +46,9 @@ pub enum AdminWhat {
     /// Clinics' machines.
     #[command(subcommand)]
     Terminal(TerminalWhat),
+    /// Dependants' cards on carers' phones.
+    #[command(subcommand)]
+    Grant(GrantWhat),
     /// Who commands the server.
     #[command(subcommand)]
     Operator(OperatorWhat),

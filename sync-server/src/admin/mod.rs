@@ -4,6 +4,7 @@
 //! operation id of its own, so one that has to be sent again is done once.
 
 mod args;
+mod args_grants;
 mod args_operators;
 mod audit;
 mod backup;
@@ -25,6 +26,7 @@ use bhyt_core::sync::operators::OperatorChange;
 use crate::exit::{Exit, Failure};
 
 pub use args::{AdminArgs, AdminWhat, CardFieldArgs, CardWhat, DeviceWhat, MemberWhat, TerminalWhat};
+pub use args_grants::{GrantWhat, NewGrantArgs};
 pub use args_operators::{AuditArgs, Moment, NewOperatorArgs, OperatorWhat};
 pub use error::AdminError;
 
@@ -77,6 +79,7 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
             let replies = client.command(AdminCommand::ChangeOperators(change)).await?;
             return output.operator(&replies, operator);
         }
+        AdminWhat::Grant(what) => grant_command(what),
         AdminWhat::Audit(args) => return audit::run(client, output, args).await,
         AdminWhat::Status => AdminCommand::ShowStatus,
     };
@@ -86,6 +89,7 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         AdminCommand::ListDevices(_) => Some(print::List::Devices),
         AdminCommand::ListOperators => Some(print::List::Operators),
         AdminCommand::ListErasures => Some(print::List::Erasures),
+        AdminCommand::ListGrants(_) => Some(print::List::Grants),
         _ => None,
     };
     let replies = client.command(command).await?;
@@ -107,6 +111,14 @@ fn card_command(what: CardWhat) -> Result<AdminCommand, AdminError> {
         CardWhat::Release { number, .. } => change(number, CardChange::Release),
         CardWhat::Import { .. } => return Err(AdminError::Unexpected),
     })
+}
+
+fn grant_command(what: GrantWhat) -> AdminCommand {
+    match what {
+        GrantWhat::Add(args) => AdminCommand::AddGrant(Box::new((*args).into())),
+        GrantWhat::Revoke { member, carer } => AdminCommand::RevokeGrant { dependant: member, carer },
+        GrantWhat::List { member } => AdminCommand::ListGrants(member),
+    }
 }
 
 fn operator_change(what: OperatorWhat) -> Result<OperatorChange, AdminError> {

@@ -4,6 +4,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 
 use bhyt_core::card_record::CardStanding;
+use bhyt_core::grant::Grant;
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::admin::{
     AdminReply, Applied, CardView, DeviceView, MemberView, RowOutcome, StatusView, TerminalView,
@@ -31,6 +32,7 @@ pub(super) enum List {
     Terminals,
     Operators,
     Erasures,
+    Grants,
 }
 
 impl Output {
@@ -110,6 +112,7 @@ fn value_of(reply: &AdminReply, as_token: bool) -> Result<Value, AdminError> {
         | AdminReply::SigningTerminals(_)
         | AdminReply::Backup(_)
         | AdminReply::Operators(_)
+        | AdminReply::Grants(_)
         | AdminReply::Audit(_)
         | AdminReply::Erasures(_)
         | AdminReply::Export(_) => return Err(AdminError::Unexpected),
@@ -188,6 +191,7 @@ fn list_value(replies: &[AdminReply], list: List) -> Value {
             }
             AdminReply::Operators(views) => rows.extend(views.iter().map(operator_value)),
             AdminReply::Erasures(views) => rows.extend(views.iter().map(erasure_value)),
+            AdminReply::Grants(grants) => rows.extend(grants.iter().map(grant_value)),
             _ => {}
         }
     }
@@ -196,6 +200,7 @@ fn list_value(replies: &[AdminReply], list: List) -> Value {
         List::Terminals => json!({ "terminals": rows }),
         List::Operators => json!({ "operators": rows }),
         List::Erasures => json!({ "erasures": rows }),
+        List::Grants => json!({ "grants": rows }),
     }
 }
 
@@ -221,6 +226,18 @@ fn erasure_value(view: &ErasureView) -> Value {
         "asked": view.asked.0,
         "due": view.due.0,
         "done": seconds(view.done),
+    })
+}
+
+fn grant_value(grant: &Grant) -> Value {
+    json!({
+        "member": grant.dependant.to_hex(),
+        "carer": grant.carer.to_hex(),
+        "relation": grant.relation.name(),
+        "scope": grant.scope.name(),
+        "from": grant.from.iso(),
+        "until": grant.until.iso(),
+        "granted": grant.time.0,
     })
 }
 
@@ -303,7 +320,8 @@ fn line_of(name: &str, value: &Value) -> String {
 }
 
 /// Lists that are tables, with their columns.
-const COLUMNS: [(&str, &[&str]); 4] = [
+const COLUMNS: [(&str, &[&str]); 5] = [
+    ("grants", &["member", "carer", "relation", "scope", "from", "until", "granted"]),
     ("devices", &["id", "activated", "retired"]),
     ("terminals", &["id", "facility", "terminal_key", "enrolled", "retired"]),
     ("operators", &["id", "label", "roles", "added", "retired"]),
@@ -311,7 +329,8 @@ const COLUMNS: [(&str, &[&str]); 4] = [
 ];
 
 /// Seconds since 1970 in JSON, dates for a person.
-const TIMES: [&str; 13] = [
+const TIMES: [&str; 14] = [
+    "granted",
     "added",
     "asked",
     "began",

@@ -75,7 +75,7 @@ impl<S: Store> Service<S> {
         let (expected, device) = hold(device, peer.key, request.presentation_key, member.id, now)?;
         self.list_device(&mut member, id).await?;
         let mut draft = Draft::default();
-        let holder = Holder { device: id, key: request.presentation_key };
+        let holder = Holder { device: id, key: request.presentation_key, grant: None };
         let (commit, status) = (&mut draft.commit, &mut draft.status);
         self.bind_all(&member, holder, now, commit, status).await?;
         commit.docs.push(write("device", device_key, expected, &device)?);

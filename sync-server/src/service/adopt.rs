@@ -140,6 +140,7 @@ impl<S: Store> Service<S> {
                 let key = holder_key(DocKind::Device, binding.device);
                 let device: Option<Found<DeviceV2>> = self.doc("device", &key).await?;
                 let Some(Found { mut value, revision }) = device else { continue };
+                self.end_grants_to(*owner, &value).await?;
                 value.members.retain(|held| held.member != *owner || held.presentation_key != binding.key);
                 let docs = vec![write("device", key, Expected::Revision(revision), &value)?];
                 let commit = Commit { docs, ..Commit::default() };

@@ -99,9 +99,13 @@ fn may_command(operator: &OperatorV2, command: &AdminCommand) -> bool {
         AdminCommand::MakeDeviceCode(_)
         | AdminCommand::RetireDevice(_)
         | AdminCommand::MakeTerminalToken(_)
-        | AdminCommand::RetireTerminal(_) => &[Enroller],
+        | AdminCommand::RetireTerminal(_)
+        | AdminCommand::AddGrant(_)
+        | AdminCommand::RevokeGrant { .. } => &[Enroller],
         AdminCommand::ShowMember(_) | AdminCommand::ShowCard(_) => &[Registrar, Auditor],
-        AdminCommand::ListDevices(_) | AdminCommand::ListTerminals(_) => &[Enroller, Auditor],
+        AdminCommand::ListDevices(_) | AdminCommand::ListTerminals(_) | AdminCommand::ListGrants(_) => {
+            &[Enroller, Auditor]
+        }
         AdminCommand::Backup | AdminCommand::ChangeOperators(_) => &[Administrator],
         // Whoever reads the trail has to know whose keys it names.
         AdminCommand::ListOperators => &[Administrator, Auditor],

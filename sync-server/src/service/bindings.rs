@@ -4,6 +4,7 @@
 use bhyt_core::card::{Binding, CardClaims};
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::cose::{Signed, Unsigned};
+use bhyt_core::grant::Grant;
 use bhyt_core::ids::{BindingNumber, MemberId};
 use bhyt_core::keys::KeyId;
 use bhyt_core::limits::{BINDING_DAYS, BINDING_RENEW_DAYS, BINDINGS_MAX};
@@ -27,6 +28,8 @@ use crate::store::{Commit, Outcome, Store};
 pub(crate) struct Holder {
     pub(crate) device: KeyId,
     pub(crate) key: PresentationKey,
+    /// The grant by which a carer's device holds them.
+    pub(crate) grant: Option<Grant>,
 }
 
 /// What binding did to a card.
@@ -65,6 +68,9 @@ impl<S: Store> Service<S> {
                 }
             }
             let credentials = self.credentials_of(&cards, holder.device, now);
+            if let (false, Some(grant)) = (draft.commit.docs.is_empty(), &holder.grant) {
+                draft.commit.docs.push(self.guard_grant(grant).await?);
+            }
             if draft.commit.docs.is_empty() || self.commit(draft).await? == Outcome::Applied {
                 return Ok((member, credentials));
             }
@@ -108,14 +114,16 @@ impl<S: Store> Service<S> {
         }
         let held = held_by(details, holder.device, today);
         let (number, replaced) = match held {
-            Some(held) if held.key == holder.key && self.lasts(held, now) => return Ok(Bound::Unchanged),
+            Some(held) if held.key == holder.key && self.lasts(held, &holder, now) => {
+                return Ok(Bound::Unchanged);
+            }
             Some(held) if held.key == holder.key => (Some(held.number), None),
             // The device has a new key: the old one's hold ends now.
             Some(held) => (self.free_number(details, today), Some(held.number)),
             None => (self.free_number(details, today), None),
         };
         let Some(number) = number else { return Ok(Bound::NoFreeNumber) };
-        let end = today.plus_days(BINDING_DAYS);
+        let end = holder.binding_end(today, BINDING_DAYS);
         let mut claims = details.facts.claims(now);
         claims.binding = Some(Binding { key: holder.key, number, end });
         let signed = self.sign(KeyUse::Card, now, |key| Unsigned::new(claims, key))?;
@@ -164,13 +172,15 @@ impl<S: Store> Service<S> {
 
     /// Whether a binding needs no renewal: phones take it, its end is far, and so is that of the key that signed it, unless
     /// there is no other key.
-    fn lasts(&self, binding: &BindingV2, now: UnixSeconds) -> bool {
+    fn lasts(&self, binding: &BindingV2, holder: &Holder, now: UnixSeconds) -> bool {
         let trust = self.trust.current();
         let horizon = now.plus(BINDING_RENEW_DAYS.unsigned_abs() * DAY_SECONDS);
         let key = trust.claims().key(binding.signed_by, KeyUse::Card);
         let key_lasts = key.is_some_and(|key| key.verifies_at(horizon))
             || self.keys.key_for(KeyUse::Card, now) == Some(binding.signed_by);
-        self.is_taken(binding, now) && key_lasts && binding.end >= now.day().plus_days(BINDING_RENEW_DAYS)
+        self.is_taken(binding, now)
+            && key_lasts
+            && binding.end >= holder.lasting(now.day(), BINDING_RENEW_DAYS)
     }
 
     /// Whether the bundle in force has the key that signed, and its window covers the moment of signing. A bundle that

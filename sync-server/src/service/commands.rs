@@ -138,6 +138,11 @@ impl<S: Store> Service<S> {
                 self.list_operators(operation, sink).await?;
                 return Ok(None);
             }
+            AdminCommand::AddGrant(new) => AdminReply::Applied(self.add_grant(operation, new).await?),
+            AdminCommand::RevokeGrant { dependant, carer } => {
+                AdminReply::Applied(self.revoke_grant(operation, dependant, carer).await?)
+            }
+            AdminCommand::ListGrants(alias) => AdminReply::Grants(self.list_grants(operation, alias).await?),
             AdminCommand::ShowAudit(query) => {
                 self.show_audit(operation, query, sink).await?;
                 return Ok(None);
@@ -184,7 +189,10 @@ impl<S: Store> Service<S> {
             | AdminCommand::ListDevices(alias)
             | AdminCommand::EraseMember { member: alias, .. }
             | AdminCommand::KeepMember(alias)
-            | AdminCommand::ExportMember(alias) => (Some(alias), None),
+            | AdminCommand::ExportMember(alias)
+            | AdminCommand::ListGrants(alias)
+            | AdminCommand::RevokeGrant { dependant: alias, .. } => (Some(alias), None),
+            AdminCommand::AddGrant(new) => (Some(&new.dependant), None),
             AdminCommand::IssueCard(row) => (Some(&row.member), None),
             AdminCommand::ShowCard(number)
             | AdminCommand::ChangeCard { number, .. }
@@ -260,6 +268,9 @@ fn action_of(command: &AdminCommand) -> AuditAction {
         AdminCommand::KeepMember(_) => AuditAction::KeepMember,
         AdminCommand::ListErasures => AuditAction::ListErasures,
         AdminCommand::ExportMember(_) => AuditAction::ExportMember,
+        AdminCommand::AddGrant(_) => AuditAction::AddGrant,
+        AdminCommand::RevokeGrant { .. } => AuditAction::RevokeGrant,
+        AdminCommand::ListGrants(_) => AuditAction::ListGrants,
     }
 }
 

@@ -71,9 +71,9 @@ impl<S: Store> Service<S> {
         draft: &mut Draft<'_, '_>,
     ) -> Result<bool, ServiceFault> {
         let today = operation.now.day();
-        for held in &device.members {
+        for member in self.holds_of(device).await?.into_keys() {
             let missing = ServiceFault::Inconsistent { what: "member" };
-            let member = self.open_member(held.member).await?.ok_or(missing)?;
+            let member = self.open_member(member).await?.ok_or(missing)?;
             for mut card in self.open_cards(&member).await? {
                 let bindings = card.details.bindings.iter();
                 let of_device = bindings.filter(|binding| binding.device == id);

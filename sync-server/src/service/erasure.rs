@@ -221,6 +221,7 @@ impl<S: Store> Service<S> {
             for device in &member.details.devices {
                 self.leave_device(*device, id).await?;
             }
+            self.leave_grants(id).await?;
             for index in &member.details.cards {
                 self.list_card(&member, *index).await?;
             }

@@ -29,6 +29,7 @@ mod feed;
 mod feed_answer;
 #[doc(hidden)]
 pub mod fuzzing;
+mod grants;
 mod hand_back;
 mod hub;
 mod key_check;

@@ -101,6 +101,10 @@ impl<S: Store> Service<S> {
         if listed && !self.holds(peer, request.member, &shown).await? {
             return Ok(Readmitted::Retired);
         }
+        // A carer's binding is shorter (ADR 0014): it makes nobody a holder in their own right.
+        if shown.binding.end != longest_of(&shown.claims) {
+            return Err(Refusal::NotAuthorised.into());
+        }
         let member = self.open_member(request.member).await?.ok_or(Refusal::NotFound)?;
         if !member.details.cards.contains(&index) {
             self.enter_shown(request, &shown).await?;
@@ -310,8 +314,12 @@ fn enter_binding(card: &mut OpenCard, device: KeyId, shown: &Shown, today: Day) 
 /// that we signed lasts longer than [`BINDING_DAYS`].
 fn is_over(claims: &CardClaims, binding: &Binding, today: Day) -> bool {
     let card_over = claims.valid_to.is_some_and(|last| last < today);
-    let longest = claims.issued_at.day().plus_days(BINDING_DAYS);
-    card_over || binding.end < today || binding.end > longest
+    card_over || binding.end < today || binding.end > longest_of(claims)
+}
+
+/// The end that a binding of the member's own device has.
+fn longest_of(claims: &CardClaims) -> Day {
+    claims.issued_at.day().plus_days(BINDING_DAYS)
 }
 
 /// The last day of any binding that was made before the restore.

@@ -117,6 +117,7 @@ fn issues_nothing(command: &AdminCommand) -> bool {
         | AdminCommand::ShowAudit(_)
         | AdminCommand::ListErasures
         | AdminCommand::ExportMember(_)
+        | AdminCommand::ListGrants(_)
         // Who was retired after the backup has a key again, and that cannot wait.
         | AdminCommand::ChangeOperators(_) => true,
         AdminCommand::ImportMembers(_)
@@ -129,7 +130,9 @@ fn issues_nothing(command: &AdminCommand) -> bool {
         | AdminCommand::MakeTerminalToken(_)
         | AdminCommand::RetireTerminal(_)
         | AdminCommand::EraseMember { .. }
-        | AdminCommand::KeepMember(_) => false,
+        | AdminCommand::KeepMember(_)
+        | AdminCommand::AddGrant(_)
+        | AdminCommand::RevokeGrant { .. } => false,
     }
 }
 

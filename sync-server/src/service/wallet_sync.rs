@@ -1,7 +1,7 @@
 //! What brings a phone up to date: trust bundles, then each member's feed from where the phone is, and the phone's
 //! credentials. A phone that has everything gets Done and nothing else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bhyt_core::feed::{Epoch, Extent};
 use bhyt_core::ids::MemberId;
@@ -19,8 +19,9 @@ use super::bindings::Holder;
 use super::fault::Stop;
 use super::feed::ServedHead;
 use super::feed_answer::{FeedAnswer, FeedForm};
+use super::grants::Hold;
 use super::hub::{Following, News, Seat};
-use super::values::{DeviceV2, HeldMemberV2};
+use super::values::DeviceV2;
 use crate::store::Store;
 
 /// What a phone asks, however it says it.
@@ -60,7 +61,8 @@ impl<S: Store> Service<S> {
         if sync.places.len() > WALLET_MEMBERS_MAX || asked.len() < sync.places.len() {
             return Err(Refusal::Malformed.into());
         }
-        let held = |cursor: &MemberCursor| holding(device, cursor.member).is_some();
+        let holds = self.holds_of(device).await?;
+        let held = |cursor: &MemberCursor| holds.contains_key(&cursor.member);
         if sync.follow == Follow::Stay {
             // Before anything is read: what changes from here on is news.
             let cursors: Vec<_> = sync.places.iter().map(|place| place.cursor).filter(held).collect();
@@ -70,13 +72,20 @@ impl<S: Store> Service<S> {
         let mut answer = FeedAnswer::new(sync.form, sink);
         let mut cursors = Vec::with_capacity(sync.places.len());
         for place in &sync.places {
-            match holding(device, place.cursor.member) {
+            match holds.get(&place.cursor.member) {
                 None if self.may_have_forgotten() => {
                     answer.send(Reply::Forgotten(place.cursor.member)).await?;
                 }
                 None => answer.send(Reply::Retired(place.cursor.member)).await?,
                 Some(held) => cursors.push(self.sync_member(id, held, place, &mut answer).await?),
             }
+        }
+        for (member, hold) in taken_up(&holds, |member| asked.contains(member)) {
+            if sync.follow == Follow::Stay {
+                seat.follow_members(trust, sync.form, &[nothing_of(*member)]);
+            }
+            let place = FeedPlace { cursor: nothing_of(*member), staged: 0 };
+            cursors.push(self.sync_member(id, hold, &place, &mut answer).await?);
         }
         if sync.follow == Follow::Stay {
             seat.follow_members(trust, sync.form, &cursors);
@@ -98,18 +107,32 @@ impl<S: Store> Service<S> {
         };
         let mut answer = FeedAnswer::new(form, sink);
         let trust = self.send_trust(trust, &mut answer).await?;
+        let holds = self.holds_of(device).await?;
         for member in &news.members {
             let Some(cursor) = members.get_mut(member) else {
                 continue;
             };
-            match holding(device, *member) {
-                None => answer.send(Reply::Retired(*member)).await?,
-                Some(held) => {
+            match holds.get(member) {
+                None => {
+                    *cursor = nothing_of(*member);
+                    answer.send(Reply::Retired(*member)).await?;
+                }
+                Some(hold) => {
                     let place = FeedPlace { cursor: *cursor, staged: 0 };
-                    *cursor = self.sync_member(id, held, &place, &mut answer).await?;
-                    self.send_personal_news(seat, *member, &mut answer).await?;
+                    *cursor = self.sync_member(id, hold, &place, &mut answer).await?;
+                    if hold.grant.is_none() {
+                        self.send_personal_news(seat, *member, &mut answer).await?;
+                    }
                 }
             }
+        }
+        let there = |member: &MemberId| members.get(member).is_some_and(|it| *it != nothing_of(*member));
+        let new: Vec<_> = taken_up(&holds, there).collect();
+        for (member, hold) in new {
+            seat.follow_members(trust, form, &[nothing_of(*member)]);
+            let place = FeedPlace { cursor: nothing_of(*member), staged: 0 };
+            let there = self.sync_member(id, hold, &place, &mut answer).await?;
+            members.insert(*member, there);
         }
         if answer.sent() > 0 {
             answer.send(Reply::Done).await?;
@@ -144,25 +167,31 @@ impl<S: Store> Service<S> {
     async fn sync_member(
         &self,
         id: KeyId,
-        held: &HeldMemberV2,
+        hold: &Hold,
         place: &FeedPlace,
         answer: &mut FeedAnswer<'_, impl ReplySink>,
     ) -> Result<MemberCursor, Stop> {
         let FeedPlace { cursor, staged } = place;
-        let holder = Holder { device: id, key: held.presentation_key };
+        let holder = Holder::new(id, hold);
         let now = self.clock.now();
         let told = match self.restored {
-            Some(_) => self.tell_epochs(cursor, answer).await?,
-            None => Some(Told::Nothing),
+            Some(_) if hold.with_records() => self.tell_epochs(cursor, answer).await?,
+            _ => Some(Told::Nothing),
         };
         // It holds more than we do: it hands that back, and asks again.
         let Some(told) = told else { return Ok(*cursor) };
-        let (member, credentials) = self.bound_cards(held.member, holder, now).await?;
-        let head = self.served_head(held.member).await?;
-        let there = place_of(held.member, head.as_ref(), &credentials);
+        let (member, credentials) = self.bound_cards(cursor.member, holder, now).await?;
+        let head = match hold.with_records() {
+            true => self.served_head(member.id).await?,
+            false => None,
+        };
+        let there = place_of(member.id, head.as_ref(), &credentials, hold);
         let same = there.state == cursor.state && there.extent.size == cursor.extent.size;
         if *staged == 0 && (there == *cursor || (same && told == Told::Nothing)) {
             return Ok(there);
+        }
+        if let Some(held) = &hold.grant {
+            answer.send(Reply::Granted(held.signed.clone())).await?;
         }
         let head = match head {
             Some(head) => {
@@ -171,12 +200,12 @@ impl<S: Store> Service<S> {
                     // What it has is the beginning of what was kept; what it had staged is of before.
                     Told::Epochs => Seq(cursor.extent.size),
                 };
-                Some(self.send_feed(held.member, &member.key, from, answer).await?)
+                Some(self.send_feed(member.id, &member.key, from, answer).await?)
             }
             None => None,
         };
-        let there = place_of(held.member, head.as_ref(), &credentials);
-        let reply = Reply::Credentials { member: held.member, credentials };
+        let there = place_of(member.id, head.as_ref(), &credentials, hold);
+        let reply = Reply::Credentials { member: member.id, credentials };
         answer.send(reply).await?;
         Ok(there)
     }
@@ -214,18 +243,35 @@ enum Told {
     Epochs,
 }
 
-fn holding(device: &DeviceV2, member: MemberId) -> Option<&HeldMemberV2> {
-    device.members.iter().find(|held| held.member == member)
+/// Dependants that a phone is to hold and does not yet, as many as it has room for.
+fn taken_up<'h>(
+    holds: &'h BTreeMap<MemberId, Hold>,
+    there: impl Fn(&MemberId) -> bool,
+) -> impl Iterator<Item = (&'h MemberId, &'h Hold)> {
+    let count = holds.keys().filter(|member| there(member)).count();
+    let new = holds.iter().filter(move |(member, hold)| hold.grant.is_some() && !there(member));
+    new.take(WALLET_MEMBERS_MAX.saturating_sub(count))
+}
+
+/// Where a phone is that has nothing, not even credentials.
+fn nothing_of(member: MemberId) -> MemberCursor {
+    MemberCursor { member, extent: Extent { epoch: NO_EPOCH, size: 0 }, state: [0; 16] }
 }
 
 /// Where a phone is that has this head's records and these credentials.
-fn place_of(member: MemberId, head: Option<&ServedHead>, credentials: &[Vec<u8>]) -> MemberCursor {
+fn place_of(
+    member: MemberId,
+    head: Option<&ServedHead>,
+    credentials: &[Vec<u8>],
+    hold: &Hold,
+) -> MemberCursor {
     let nothing = Extent { epoch: NO_EPOCH, size: 0 };
+    let grant = hold.grant.as_ref().map(|held| &held.signed);
     let root = head.map_or_else(TreeHash::of_empty_tree, |head| head.root);
     MemberCursor {
         member,
         extent: head.map_or(nothing, |head| head.extent),
-        state: state_digest(&root.0, credentials.iter().map(Vec::as_slice)),
+        state: state_digest(&root.0, credentials.iter().chain(grant).map(Vec::as_slice)),
     }
 }
 

@@ -178,6 +178,8 @@ pub enum DocKind {
     WaitingPetition = 17,
     /// That a member is to be erased, or was, by the member's id.
     Erasure = 20,
+    /// The grants of a member, given and held.
+    Grants = 24,
 }
 
 impl DocKind {

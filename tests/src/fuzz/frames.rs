@@ -147,6 +147,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::SyncPersonal(crate::frames::sync_personal()),
         Request::Readmit(Box::new(crate::frames::readmit())),
     ]);
+    requests.extend(crate::frames::grant_commands().map(admin));
     requests
 }
 
@@ -173,6 +174,7 @@ fn replies() -> Vec<Reply> {
         Reply::Forgotten(MEMBER),
         Reply::Refused(Refusal::Forgotten),
     ];
+    replies.extend(crate::frames::grant_replies());
     replies.extend(crate::frames::personal_replies().map(Reply::Personal));
     replies.extend(admin_replies().into_iter().map(Reply::Admin));
     replies

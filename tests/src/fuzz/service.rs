@@ -243,6 +243,7 @@ impl World {
                 staged: Vec::new(),
                 credentials: Vec::new(),
                 presentation_key,
+                grant: None,
             };
             let mut members = self.phones.get(&who).map(|it| it.members().clone()).unwrap_or_default();
             members.entry(member).or_insert(state);

@@ -70,6 +70,7 @@ impl Wallet {
             staged: Vec::new(),
             credentials: Vec::new(),
             presentation_key: Phone::new(8).key(),
+            grant: None,
         };
         let members = MEMBERS.map(|member| (member, state(member))).into();
         let stored = MEMBERS.map(|member| (member, Vec::new())).into();
@@ -221,6 +222,11 @@ impl Wallet {
             Effect::HandBack { member, statement } => {
                 let held = before.members().get(&member).expect("a member held").feed.next_seq();
                 assert!(held.0 > statement.claims().kept.size, "only what is more than was kept");
+            }
+            Effect::Granted(grant) => {
+                let held = self.session.members().get(&grant.claims().dependant);
+                assert!(held.is_some_and(|held| held.grant.as_deref() == Some(grant.bytes())));
+                self.stored.entry(grant.claims().dependant).or_default();
             }
             Effect::Forgotten(member) => assert!(before.members().contains_key(&member)),
         }

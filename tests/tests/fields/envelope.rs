@@ -5,6 +5,7 @@ use bhyt_core::card::CardClaims;
 use bhyt_core::cbor::DecodeError;
 use bhyt_core::cose::{Object, Payload, Signed, VerifyError};
 use bhyt_core::feed::{EpochStatement, FeedHead};
+use bhyt_core::grant::Grant;
 use bhyt_core::keys::{KeyId, SecretKey};
 use bhyt_core::receipt::Receipt;
 use bhyt_core::status::payload::StatusMessage;
@@ -39,6 +40,15 @@ fn objects() -> Vec<SignedObject> {
         time: noon,
         reason: bhyt_core::feed::EpochReason::Restored,
     };
+    let grant = Grant {
+        dependant: head.member,
+        carer: bhyt_core::ids::MemberId([5; 16]),
+        scope: bhyt_core::grant::GrantScope::Card,
+        relation: bhyt_core::grant::GrantRelation::Parent,
+        from: noon.day(),
+        until: noon.day(),
+        time: noon,
+    };
     let receipt = Receipt {
         member: head.member,
         operation: bhyt_core::ids::OperationId([3; 16]),
@@ -58,6 +68,7 @@ fn objects() -> Vec<SignedObject> {
         ("delta", status(&delta), read::<StatusMessage>),
         ("head", forge(Object::Head, &authority.head_key, &head.encode()), read::<FeedHead>),
         ("epoch", forge(Object::Epoch, &authority.head_key, &epoch.encode()), read::<EpochStatement>),
+        ("grant", forge(Object::Grant, &authority.head_key, &grant.encode()), read::<Grant>),
         ("receipt", forge(Object::Receipt, &authority.receipt_key, &receipt.encode()), read::<Receipt>),
     ]
 }
@@ -188,7 +199,7 @@ fn a_signature_is_for_one_object_and_of_one_key() {
         let objects =
             [Object::Card, Object::Present, Object::Status, Object::Trust, Object::Head, Object::Epoch]
                 .into_iter()
-                .chain([Object::Receipt]);
+                .chain([Object::Receipt, Object::Grant]);
         for object in objects {
             let expected = if object == forge.object { GOOD } else { FORGED };
             let other = Forge { object, ..forge.clone() };
@@ -312,9 +323,15 @@ fn a_root_signs_a_bundle_and_nothing_else_passes_for_it() {
     };
     let with_b = |second: Vec<u8>| offer(&join_bundle(&payload, &[by(a, Object::Trust), second]));
     assert_eq!(with_b(by(b, Object::Trust)), GOOD);
-    for object in
-        [Object::Card, Object::Present, Object::Status, Object::Head, Object::Epoch, Object::Receipt]
-    {
+    for object in [
+        Object::Card,
+        Object::Present,
+        Object::Status,
+        Object::Head,
+        Object::Epoch,
+        Object::Receipt,
+        Object::Grant,
+    ] {
         assert_eq!(with_b(by(b, object)), FORGED, "{object:?}");
     }
     for algorithm in [-8, -7, -9, -50, 0] {

@@ -91,9 +91,10 @@ fn a_frame_holds_no_value_that_its_type_does_not() {
 const REQUESTS: &str = "\
     e7bda636 5053305f d86fa304 c7f344b0 cec9ff57 f0af9f04 441953ef 49f8b19b 7c6b8242 2b21613a 140c5ca7 \
     e013c0c6 1b552206 feed9e36 6ebbc6b4 7292bad8 3520a1ef fa11f2a9 ebd9309f d6a8f71b 156f01ee 564a9659 \
-    49f51f10 f4ef2bfd 8fb72acf 022ab805 58efa64b d4aff6d3";
+    49f51f10 f4ef2bfd 8fb72acf 022ab805 58efa64b d4aff6d3 7bfe8425 \
+    113843be ba715783";
 const REPLIES: &str = "\
     287a3387 52944e05 3147aa80 26cfd9d1 edb11923 7517b890 f22a78d7 27664aa8 20a9d73b 247ea9fc a9f30008 \
     c5415644 ec806569 4c91d42c b94f17cb 94f3f3ab 22a0cc21 1ff10410 cc96f600 53dbfb43 4c40ba19 db4bb042 \
     93cca949 ed12afa9 ca410cd6 675eadb8 fb4d89f5 fb335454 748989b4 11a1b923 79b2d9ca \
-    cf28166c 5c39431d";
+    cf28166c 5c39431d 375503f6 2a699666";

@@ -240,6 +240,7 @@ impl Aftermath {
         let attacks = [
             ("a card by a key that is in no bundle", 1, rogue),
             ("a card signed after the restore", 1, hand.with_claims(|claims| claims.issued_at = later)),
+            ("a carer's binding, which is shorter", 1, end(90)),
             ("a binding that has ended", 1, end(-1)),
             ("a binding that lasts longer than any", 1, end(181)),
             ("a card past its last day", 1, card_over),

@@ -17,7 +17,7 @@ use bhyt_core::sync::personal::{PersonalCursor, SyncPersonal};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::KeyUse;
 use bhyt_server::service::{Next, Seat};
-use bhyt_tests::frames::readmit;
+use bhyt_tests::frames::{new_grant, readmit};
 
 use crate::world::{
     World, activate, activate_p256, enrol, enter_operator, member_row, number, peer, public, social,
@@ -173,6 +173,9 @@ table! { commands: AdminCommand {
     AdminCommand::ChangeOperators(OperatorChange::SetRoles { .. }) => operators(roles()),       [Administrator];
     AdminCommand::ChangeOperators(OperatorChange::Retire(_))    => operators(OperatorChange::Retire(NOBODY)), [Administrator];
     AdminCommand::Backup               => AdminCommand::Backup,                          [Administrator];
+    AdminCommand::AddGrant(_)          => AdminCommand::AddGrant(Box::new(new_grant())), [Enroller];
+    AdminCommand::RevokeGrant { .. }   => revoke_grant(),                                [Enroller];
+    AdminCommand::ListGrants(_)        => AdminCommand::ListGrants(social(1)),           [Enroller Auditor];
     AdminCommand::ShowStatus           => AdminCommand::ShowStatus,  [Registrar Enroller Auditor Administrator];
 } }
 
@@ -190,6 +193,10 @@ fn hand_back() -> Request {
     let record = Record::first(Seq(0), RecordKind::Card, body, UnixSeconds(0));
     let record = HandedRecord { seq: Seq(0), salt: Salt([0; 16]), record, path: Vec::new() };
     Request::HandBack(HandBack { member: MemberId([0; 16]), head: Vec::new(), record })
+}
+
+fn revoke_grant() -> AdminCommand {
+    AdminCommand::RevokeGrant { dependant: social(1), carer: social(2) }
 }
 
 fn reduce() -> CardChange {
@@ -253,6 +260,7 @@ async fn news(world: &World, seat: &Seat) -> (Vec<&'static str>, Next) {
         Reply::Retired(_) => Some("retired"),
         Reply::Personal(_) => Some("personal"),
         Reply::Forgotten(_) => Some("forgotten"),
+        Reply::Granted(_) => Some("granted"),
         Reply::Activated(_) | Reply::Enrolled(_) | Reply::Admin(_) | Reply::Refused(_) => Some("an answer"),
     };
     (replies.iter().filter_map(kind).collect(), next)
