@@ -244,10 +244,10 @@ enum Told {
 }
 
 /// Dependants that a phone is to hold and does not yet, as many as it has room for.
-fn taken_up<'h>(
-    holds: &'h BTreeMap<MemberId, Hold>,
+fn taken_up(
+    holds: &BTreeMap<MemberId, Hold>,
     there: impl Fn(&MemberId) -> bool,
-) -> impl Iterator<Item = (&'h MemberId, &'h Hold)> {
+) -> impl Iterator<Item = (&MemberId, &Hold)> {
     let count = holds.keys().filter(|member| there(member)).count();
     let new = holds.iter().filter(move |(member, hold)| hold.grant.is_some() && !there(member));
     new.take(WALLET_MEMBERS_MAX.saturating_sub(count))
