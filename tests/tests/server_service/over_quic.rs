@@ -41,6 +41,8 @@ pub(crate) const WAIT: Duration = Duration::from_secs(20);
 /// A server on a port of its own.
 pub(crate) struct Running {
     pub(crate) folder: tempfile::TempDir,
+    /// Of a server that was started with [`Self::start`].
+    pub(crate) clock: Arc<ManualClock>,
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<(), serve::ServeError>>,
@@ -53,8 +55,8 @@ impl Running {
         let entropy = Arc::new(SeededEntropy::danger_from_seed(7));
         init::init(&data, &roots, START, &*entropy).await.unwrap();
         let clock = Arc::new(ManualClock::new(START));
-        let parts = Parts::open(&DataFolder::new(&data), clock, entropy).unwrap();
-        Self::serve(folder, parts).await
+        let parts = Parts::open(&DataFolder::new(&data), clock.clone(), entropy).unwrap();
+        Self { clock, ..Self::serve(folder, parts).await }
     }
 
     async fn serve(folder: tempfile::TempDir, mut parts: Parts<impl Store>) -> Self {
@@ -69,7 +71,8 @@ impl Running {
                 Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
             }
         };
-        Self { folder, address: line.trim().parse().unwrap(), stop, ended }
+        let clock = Arc::new(ManualClock::new(START));
+        Self { folder, clock, address: line.trim().parse().unwrap(), stop, ended }
     }
 
     fn pin(&self) -> PeerKey {
