@@ -191,6 +191,18 @@ pub const COPY_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const BACKUP_FRAME_BYTES_MAX: usize = 192 * 1024;
 /// Operator rows in one import frame.
 pub const IMPORT_ROWS_MAX: usize = 64;
+/// Bytes of one field of an imported XML file: the longest that the ministry's tables allow is a free text of some pages.
+pub const XML_FIELD_BYTES_MAX: usize = 64 * 1024;
+/// Bytes of one element's name in an imported XML file; the longest that is known has 22.
+pub const XML_NAME_BYTES_MAX: usize = 64;
+/// Elements inside of elements in an imported XML file; the ministry's envelope has 6.
+pub const XML_DEPTH_MAX: usize = 16;
+/// Bytes of the Base64 text of one dossier of an imported XML file: eight thousand cost lines.
+pub const XML_FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Files of one dossier of an imported XML file; there are sixteen tables.
+pub const DOSSIER_FILES_MAX: usize = 32;
+/// Rows of one file of a dossier: a patient of many weeks has some hundreds of lines.
+pub const DOSSIER_ROWS_MAX: usize = 8_192;
 /// Bytes of an operator's label: a desk and a place, in one column of a list.
 pub const OPERATOR_LABEL_BYTES_MAX: usize = 32;
 /// Days that an erasure waits at most: the law gives 20 (NĐ 356/2025), and two are for copies of the members' keys.

@@ -11,6 +11,7 @@ pub mod host;
 pub mod init;
 pub mod keys;
 pub mod member_keys;
+pub mod ministry;
 pub mod operator_command;
 pub mod policy_change;
 pub mod restore;
