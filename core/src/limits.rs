@@ -191,6 +191,14 @@ pub const COPY_WAITING_BYTES_MAX: usize = 64 * 1024 * 1024;
 pub const BACKUP_FRAME_BYTES_MAX: usize = 192 * 1024;
 /// Operator rows in one import frame.
 pub const IMPORT_ROWS_MAX: usize = 64;
+/// Bytes of one record in an import frame, with the records that go with it: a visit of a thousand cost lines.
+pub const IMPORT_RECORD_BYTES_MAX: usize = 160 * 1024;
+/// Bytes of records in an import frame; a row that passes it begins the next.
+pub const IMPORT_RECORDS_BYTES_MAX: usize = 192 * 1024;
+/// Records of one member that an index finds by the name that their source gave them.
+pub const INDEXED_RECORDS_MAX: usize = 32 * 1024;
+/// Records in one piece of such an index: a piece is rewritten when one of its records is corrected.
+pub const INDEX_PIECE_RECORDS: usize = 64;
 /// Bytes of one field of an imported XML file: the longest that the ministry's tables allow is a free text of some pages.
 pub const XML_FIELD_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of one element's name in an imported XML file; the longest that is known has 22.
@@ -278,6 +286,9 @@ const _: () = assert!(HELLO_BYTES_MAX < STREAM_WINDOW_BYTES as usize);
 const _: () = assert!(STREAM_WINDOW_BYTES < CONNECTION_WINDOW_BYTES);
 const _: () = assert!(FRAME_ALLOC_BYTES <= STREAM_WINDOW_BYTES as usize);
 const _: () = assert!(BACKUP_FRAME_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
+const _: () =
+    assert!(IMPORT_RECORD_BYTES_MAX <= IMPORT_RECORDS_BYTES_MAX && BODY_BYTES_MAX < IMPORT_RECORD_BYTES_MAX);
+const _: () = assert!(IMPORT_RECORDS_BYTES_MAX + 256 * IMPORT_ROWS_MAX < FRAME_BYTES_MAX);
 const _: () = assert!(TRUST_BYTES_MAX <= BACKUP_FRAME_BYTES_MAX);
 const _: () = assert!(RETRY_AFTER_SECONDS_DEFAULT <= RETRY_AFTER_SECONDS_MAX);
 const _: () = assert!(

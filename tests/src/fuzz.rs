@@ -11,6 +11,7 @@ pub mod held_status;
 pub mod input;
 pub mod personal;
 pub mod picture;
+pub mod record_files;
 pub mod records;
 pub mod service;
 pub mod sessions;
@@ -42,7 +43,7 @@ macro_rules! targets {
             &[$(Target { name: stringify!($name), run: $name::run, seeds: $name::seeds }),*];
     };
 }
-targets! { card feed frames held_status personal picture records service sessions status stored text trust }
+targets! { card feed frames held_status personal picture record_files records service sessions status stored text trust }
 
 /// Writes a target's seeds into the folder that `BHYT_FUZZ_SEEDS` names, if it does: each under its number.
 ///

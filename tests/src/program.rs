@@ -25,7 +25,7 @@ use tokio::sync::oneshot;
 /// Which program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// `bhyt-server`: `serve` and `trust renew`.
+    /// `bhyt-server`: `serve`, `trust renew` and `admin`.
     Server,
     /// `bhyt-wallet`.
     Wallet,
@@ -92,6 +92,7 @@ async fn play_server(words: &[&str]) -> ExitCode {
                 Err(error) => Err(error.into()),
             }
         }
+        ServerCommand::Admin(args) => bhyt_server::admin::run(args).await.map_err(Ending::from),
         _ => panic!("not a part that is played"),
     };
     match done {

@@ -35,6 +35,8 @@ mod phones;
 mod poisoned;
 #[path = "server_service/readmitted.rs"]
 mod readmitted;
+#[path = "server_service/records.rs"]
+mod records;
 #[path = "server_service/role_matrix.rs"]
 mod role_matrix;
 #[path = "server_service/shared_store.rs"]

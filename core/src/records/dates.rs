@@ -153,6 +153,11 @@ impl MinuteOfDay {
     pub fn day(self) -> Day {
         self.day
     }
+
+    /// Minutes since its midnight, 0 to 1439.
+    pub fn minute(self) -> u16 {
+        self.minute
+    }
 }
 
 impl CivilTime {

@@ -11,6 +11,7 @@ use crate::sync::audit::{AuditPage, AuditQuery};
 use crate::sync::erasure::{ErasureReason, ErasureView};
 use crate::sync::export::ExportPiece;
 use crate::sync::operators::{OperatorChange, OperatorView};
+use crate::sync::records::RecordRow;
 use crate::time::{Day, UnixSeconds};
 
 /// A command with the id it was born with: sent twice, it is done once.
@@ -95,6 +96,8 @@ pub enum AdminCommand {
     },
     /// Grants that a member has given or holds, by any alias.
     ListGrants(String),
+    /// Store, correct or retract official records; at most [`crate::limits::IMPORT_ROWS_MAX`] rows. Naturally idempotent.
+    ImportRecords(Vec<RecordRow>),
 }
 
 /// A grant to enter.
@@ -225,6 +228,10 @@ pub enum RowOutcome {
     Unchanged,
     /// Not stored.
     Failed(RowFault),
+    /// Another revision of a record that was there.
+    Corrected,
+    /// The record no longer stands.
+    Retracted,
 }
 
 /// What is wrong with a row: a field and a reason, never its value.
@@ -267,6 +274,8 @@ pub enum RowField {
     FiveYears,
     /// `area`.
     Area,
+    /// The record itself.
+    Record,
 }
 
 /// Why a field was not taken.

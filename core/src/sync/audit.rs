@@ -97,6 +97,8 @@ pub enum AuditAction {
     RevokeGrant,
     /// Read a member's grants.
     ListGrants,
+    /// Store, correct or retract official records; each member has a line of its own.
+    ImportRecords,
 }
 
 impl AuditAction {
@@ -135,6 +137,7 @@ impl AuditAction {
             Self::AddGrant => "add_grant",
             Self::RevokeGrant => "revoke_grant",
             Self::ListGrants => "list_grants",
+            Self::ImportRecords => "import_records",
         }
     }
 }

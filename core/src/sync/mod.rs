@@ -1,4 +1,4 @@
-//! The sync protocol: what travels ([`messages`], [`admin`], [`operators`], [`audit`], [`erasure`], [`export`]) and how each side moves ([`wallet`], [`terminal`],
+//! The sync protocol: what travels ([`messages`], [`admin`], [`operators`], [`records`], [`audit`], [`erasure`], [`export`]) and how each side moves ([`wallet`], [`terminal`],
 //! [`backoff`]). State machines without I/O: frames in, frames and effects out, time and random bytes as arguments.
 
 pub mod admin;
@@ -9,6 +9,7 @@ pub mod export;
 pub mod messages;
 pub mod operators;
 pub mod personal;
+pub mod records;
 mod staged;
 pub mod terminal;
 pub mod wallet;

@@ -9,6 +9,7 @@ use clap::{Args, Subcommand};
 
 use super::args_grants::GrantWhat;
 use super::args_operators::{AUDIT_HELP, AuditArgs, OperatorWhat};
+use super::args_records::RecordWhat;
 
 /// Which server, who asks, and what.
 #[derive(Clone, Debug, Args)]
@@ -40,6 +41,9 @@ pub enum AdminWhat {
     /// Cards.
     #[command(subcommand)]
     Card(CardWhat),
+    /// Official records: contribution periods, benefits, visits, notices.
+    #[command(subcommand)]
+    Record(RecordWhat),
     /// Members' phones.
     #[command(subcommand)]
     Device(DeviceWhat),
@@ -288,4 +292,5 @@ Examples:
 --number DN4999900000017 --level 4 --facility 99024 --from 2026-01-01
   bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key device code --member 9900000017 --json
   bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key terminal enrol --facility 99024
+  bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key record import --table visits visits.csv
   bhyt-server admin --server localhost:4433 --trust trust.cose --key operator.key backup bhyt.backup";

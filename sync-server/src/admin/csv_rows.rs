@@ -1,14 +1,14 @@
 //! Rows of an import file, a frame's worth at a time. Columns go by their names, in any order. A line that is no row of
 //! the table is a fault of its own and stops nothing.
 
-use std::fs::File;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use bhyt_core::limits::IMPORT_ROWS_MAX;
 use bhyt_core::sync::admin::{AdminCommand, CardRow, MemberRow};
-use csv::{ByteRecord, StringRecord};
+use csv::ByteRecord;
 
+use super::chunk::{Chunk, ChunkSource, Fault};
+use super::csv_file::{Columns, CsvFile};
 use super::error::AdminError;
 
 /// Which import.
@@ -19,21 +19,16 @@ pub(super) enum Table {
 }
 
 impl Table {
-    /// Names of the columns; the first ones have to be there.
-    fn columns(self) -> &'static [&'static str] {
+    fn columns(self) -> Columns {
         match self {
-            Self::Members => {
-                &["member_id", "full_name", "birth_date", "sex", "personal_id", "phone", "address"]
-            }
-            Self::Cards => &["member", "number", "level", "facility", "from", "to", "five_years", "area"],
-        }
-    }
-
-    /// How many of the columns have to be there.
-    fn required(self) -> usize {
-        match self {
-            Self::Members => 3,
-            Self::Cards => 5,
+            Self::Members => Columns {
+                names: &["member_id", "full_name", "birth_date", "sex", "personal_id", "phone", "address"],
+                required: 3,
+            },
+            Self::Cards => Columns {
+                names: &["member", "number", "level", "facility", "from", "to", "five_years", "area"],
+                required: 5,
+            },
         }
     }
 
@@ -54,110 +49,40 @@ impl Table {
     }
 }
 
-/// A frame's worth of rows.
-#[derive(Clone, Debug)]
-pub(super) struct Chunk {
-    /// In the order of the file.
-    pub(super) number: u64,
-    /// What to send.
-    pub(super) command: AdminCommand,
-    /// The line of each row.
-    pub(super) lines: Vec<u64>,
-    /// Lines that are no rows.
-    pub(super) bad_lines: Vec<u64>,
-    /// Bytes of the file read so far.
-    pub(super) bytes_read: u64,
-}
-
-impl Chunk {
-    fn is_empty(&self) -> bool {
-        self.lines.is_empty() && self.bad_lines.is_empty()
-    }
-}
-
 /// Reads chunks.
 pub(super) struct ChunkReader {
-    reader: csv::Reader<Rationed>,
-    path: PathBuf,
+    file: CsvFile,
     table: Table,
-    /// Where each column of the table stands in the file.
-    places: Vec<Option<usize>>,
     next: u64,
 }
 
 impl ChunkReader {
     /// Opens a file and reads its header.
     pub(super) fn open(path: &Path, table: Table) -> Result<Self, AdminError> {
-        let file = File::open(path).map_err(read_error(path))?;
-        let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(Rationed::new(file));
-        let header = reader.byte_headers().map_err(csv_error(path))?.clone();
-        let places = find_columns(path, table, &header)?;
-        Ok(Self { reader, path: path.to_owned(), table, places, next: 0 })
+        Ok(Self { file: CsvFile::open(path, table.columns(), FIELD_BYTES_MAX)?, table, next: 0 })
     }
+}
 
-    /// The next chunk; `None` at the end of the file.
-    pub(super) fn next_chunk(&mut self) -> Result<Option<Chunk>, AdminError> {
+impl ChunkSource for ChunkReader {
+    fn next_chunk(&mut self) -> Result<Option<Chunk>, AdminError> {
         let mut rows = Rows::new(self.table);
-        let (mut lines, mut bad_lines) = (Vec::new(), Vec::new());
+        let mut chunk = Chunk::default();
         let mut record = ByteRecord::new();
-        while lines.len() < self.table.rows_max() && bad_lines.len() < IMPORT_ROWS_MAX {
-            self.reader.get_mut().refill();
-            if !self.reader.read_byte_record(&mut record).map_err(csv_error(&self.path))? {
-                break;
-            }
-            let line = record.position().map_or(0, csv::Position::line);
-            let width = self.reader.byte_headers().map_err(csv_error(&self.path))?.len();
-            let fits = record.len() == width && record.iter().all(|field| field.len() <= FIELD_BYTES_MAX);
-            match StringRecord::from_byte_record(record.clone()).ok().filter(|_| fits) {
-                Some(row) => {
-                    let field = |at: usize| {
-                        let place = self.places.get(at).copied().flatten();
-                        place.and_then(|place| row.get(place)).unwrap_or_default().to_owned()
-                    };
-                    rows.push(&field);
-                    lines.push(line);
+        while chunk.lines.len() < self.table.rows_max() && chunk.faults.len() < IMPORT_ROWS_MAX {
+            let Some(row) = self.file.next_row(&mut record)? else { break };
+            match &row.fields {
+                Some(fields) => {
+                    rows.push(&|at| self.file.field(fields, at).to_owned());
+                    chunk.lines.push(row.line);
                 }
-                None => bad_lines.push(line),
+                None => chunk.faults.push(Fault::of_line(row.line)),
             }
         }
-        let chunk = Chunk {
-            number: self.next,
-            command: rows.into_command(),
-            lines,
-            bad_lines,
-            bytes_read: self.reader.position().byte(),
-        };
+        chunk.number = self.next;
+        chunk.bytes_read = self.file.bytes_read();
+        chunk.command = (!chunk.lines.is_empty()).then(|| rows.into_command());
         self.next += 1;
         Ok((!chunk.is_empty()).then_some(chunk))
-    }
-}
-
-/// A file of which only so much is read for one row: behind a quotation mark that is never closed, all of the file is one
-/// field.
-struct Rationed {
-    file: File,
-    left: usize,
-}
-
-impl Rationed {
-    fn new(file: File) -> Self {
-        Self { file, left: ROW_BYTES_MAX }
-    }
-
-    fn refill(&mut self) {
-        self.left = ROW_BYTES_MAX;
-    }
-}
-
-impl io::Read for Rationed {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let wanted = buffer.len().min(self.left);
-        if wanted == 0 && !buffer.is_empty() {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, ROW_TOO_LONG));
-        }
-        let count = self.file.read(buffer.get_mut(..wanted).unwrap_or_default())?;
-        self.left -= count;
-        Ok(count)
     }
 }
 
@@ -206,54 +131,6 @@ impl Rows {
     }
 }
 
-/// A misspelt column would lose its values in silence, so an unknown one is refused.
-fn find_columns(path: &Path, table: Table, header: &ByteRecord) -> Result<Vec<Option<usize>>, AdminError> {
-    let wrong =
-        |column: &str, wrong| AdminError::Columns { path: path.to_owned(), column: column.to_owned(), wrong };
-    let mut places = vec![None; table.columns().len()];
-    for (place, name) in header.iter().enumerate() {
-        let name = String::from_utf8_lossy(name);
-        // Spreadsheets put a byte order mark before the first name.
-        let name = name.trim_start_matches('\u{feff}').trim().to_lowercase();
-        let at = table.columns().iter().position(|column| *column == name);
-        match at.and_then(|at| places.get_mut(at)) {
-            // A file without a header has people where names of columns should be.
-            None if !is_column_name(&name) => {
-                return Err(wrong(&format!("number {}", place + 1), "no name; is the header missing?"));
-            }
-            None => return Err(wrong(&name, "unknown")),
-            Some(Some(_)) => return Err(wrong(&name, "there twice")),
-            Some(free) => *free = Some(place),
-        }
-    }
-    let missing = table.columns().iter().zip(&places).take(table.required());
-    for (column, place) in missing {
-        if place.is_none() {
-            return Err(wrong(column, "missing"));
-        }
-    }
-    Ok(places)
-}
-
-fn is_column_name(name: &str) -> bool {
-    name.len() <= COLUMN_BYTES_MAX && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
-}
-
-fn read_error(path: &Path) -> impl Fn(io::Error) -> AdminError {
-    let path = path.to_owned();
-    move |source| AdminError::Read { path: path.clone(), source }
-}
-
-fn csv_error(path: &Path) -> impl Fn(csv::Error) -> AdminError {
-    let read_error = read_error(path);
-    move |error| read_error(error.into())
-}
-
-/// Bytes read for one row, with what the reader takes ahead: the longest row has eight fields.
-const ROW_BYTES_MAX: usize = 64 * 1024;
-const ROW_TOO_LONG: &str = "a row of more than 64 KiB; is a quotation mark not closed?";
-/// Longer than any name of a column.
-const COLUMN_BYTES_MAX: usize = 24;
 /// Longer fields are no field of a row; the server takes less.
 const FIELD_BYTES_MAX: usize = 1_024;
 
@@ -273,14 +150,18 @@ mod tests {
         Ok(chunks)
     }
 
+    fn bad_lines(chunk: &Chunk) -> Vec<u64> {
+        chunk.faults.iter().map(|fault| fault.line).collect()
+    }
+
     #[test]
     fn columns_go_by_name_and_bad_lines_stop_nothing() {
         let text = "\u{feff}sex,Member_ID,full_name,birth_date\nF,1,\"A,\nB\",1990\nF,2\n";
         let bytes = [text.as_bytes(), b"\xff,3,C,1991\nM,4,D,1992\n"].concat();
         let chunks = read(Table::Members, &bytes).unwrap();
         assert_eq!(chunks.len(), 1);
-        assert_eq!((chunks[0].lines.as_slice(), chunks[0].bad_lines.as_slice()), (&[2, 6][..], &[4, 5][..]));
-        let AdminCommand::ImportMembers(rows) = &chunks[0].command else { panic!() };
+        assert_eq!((chunks[0].lines.as_slice(), bad_lines(&chunks[0])), (&[2, 6][..], vec![4, 5]));
+        let Some(AdminCommand::ImportMembers(rows)) = &chunks[0].command else { panic!() };
         assert_eq!((rows[0].full_name.as_str(), rows[0].sex.as_str()), ("A,\nB", "F"));
         assert_eq!((rows[1].member_id.as_str(), rows[1].phone.as_str()), ("4", ""));
     }
@@ -315,7 +196,7 @@ mod tests {
     fn a_file_that_was_touched_is_refused_or_read_row_by_row() {
         let text = b"member,number,level,facility,from\n1,N,4,79024,2026-01-01\n2,\"N\nM\",4,79024,2026-01-01\n3,N,4,79024,1\n";
         let rows = |bytes: &[u8]| match read(Table::Cards, bytes) {
-            Ok(chunks) => chunks.iter().map(|chunk| chunk.lines.len() + chunk.bad_lines.len()).sum::<usize>(),
+            Ok(chunks) => chunks.iter().map(|chunk| chunk.lines.len() + chunk.faults.len()).sum::<usize>(),
             Err(AdminError::Columns { .. }) => 0,
             Err(other) => panic!("{other:?}"),
         };
@@ -353,6 +234,6 @@ mod tests {
         // Of a field that is only too long for us, nothing but its row is lost.
         let long = [header, &"x".repeat(2_000), ",N,4,79024,1\n", row].concat();
         let chunks = read(Table::Cards, long.as_bytes()).unwrap();
-        assert_eq!((chunks[0].lines.as_slice(), chunks[0].bad_lines.as_slice()), (&[3][..], &[2][..]));
+        assert_eq!((chunks[0].lines.as_slice(), bad_lines(&chunks[0])), (&[3][..], vec![2]));
     }
 }

@@ -15,6 +15,7 @@ use super::outcome;
 use crate::backup_file::BackupFault;
 use crate::exit::{Exit, Failure as _};
 use crate::keys::KeysError;
+use crate::record_files::xml::XmlFault;
 
 /// Why a command was not done.
 #[derive(Debug, thiserror::Error)]
@@ -83,6 +84,24 @@ pub enum AdminError {
         /// Missing or unknown.
         wrong: &'static str,
     },
+    /// The import file is no XML that is taken, from this line on; what stood before is stored.
+    #[error("{}, line {line}", .path.display())]
+    Xml {
+        /// The file.
+        path: PathBuf,
+        /// The line.
+        line: u64,
+        /// What is wrong.
+        source: XmlFault,
+    },
+    /// A field of a row on the command line.
+    #[error("{field}: {reason}")]
+    Row {
+        /// The column.
+        field: &'static str,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// The list of faults cannot be written.
     #[error("{} cannot be written", .path.display())]
     Write {
@@ -120,6 +139,8 @@ impl AdminError {
     pub(super) fn exit_code(&self) -> Exit {
         match self {
             Self::Key(error) => error.exit(),
+            Self::Xml { source: XmlFault::Unreadable(_), .. } => Exit::Io,
+            Self::Xml { .. } => Exit::Data,
             Self::TrustFile(_)
             | Self::Entropy(_)
             | Self::BackupFile(_)
@@ -130,6 +151,7 @@ impl AdminError {
             Self::Trust { .. }
             | Self::NoServerKey
             | Self::Columns { .. }
+            | Self::Row { .. }
             | Self::Field(_)
             | Self::RowsFailed { .. }
             | Self::Backup(_)

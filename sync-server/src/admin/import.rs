@@ -1,34 +1,51 @@
 //! An import: a thread reads the file, a few workers send frames side by side, and what comes back is put in the order
 //! of the file again. Memory does not grow with the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{BufWriter, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 
 use bhyt_core::sync::admin::{AdminReply, RowField, RowOutcome};
 use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, Notify, mpsc};
 
+use super::chunk::{Chunk, ChunkSource, Fault};
 use super::client::AdminClient;
-use super::csv_rows::{Chunk, ChunkReader, Table};
+use super::csv_rows::{ChunkReader, Table};
 use super::error::AdminError;
 use super::outcome::{field_name, reason_name};
 use super::print::Output;
 
 /// What became of an import.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct ImportReport {
     /// Rows read.
     pub(super) rows: u64,
-    /// Rows stored, or stored before.
-    pub(super) ok: u64,
+    /// Rows stored now.
+    pub(super) stored: u64,
+    /// Rows that corrected something.
+    pub(super) corrected: u64,
+    /// Rows that retracted something.
+    pub(super) retracted: u64,
+    /// Rows stored before.
+    pub(super) unchanged: u64,
     /// Rows not taken.
     pub(super) failed: u64,
     /// Where they are listed.
     pub(super) errors_file: Option<PathBuf>,
+}
+
+impl ImportReport {
+    /// The failure that ends the program when rows were not taken.
+    pub(super) fn failure(self) -> Result<(), AdminError> {
+        let Self { rows, failed, errors_file, .. } = self;
+        match errors_file {
+            Some(errors_file) => Err(AdminError::RowsFailed { rows, failed, errors_file }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A chunk that the server has answered.
@@ -45,13 +62,27 @@ pub(super) async fn run(
     file: &Path,
 ) -> Result<(), AdminError> {
     let reader = ChunkReader::open(file, table)?;
-    let mut collector = Collector::new(table, file);
+    let (report, _) = send_all(client, reader, file, table.member_column()).await?;
+    output.import(&report)?;
+    report.failure()
+}
+
+/// Sends all chunks of a file; gives back what became of them, and the source. Chunks that speak of one member are sent one
+/// after the other, all others side by side.
+pub(super) async fn send_all<C: ChunkSource>(
+    client: &AdminClient,
+    source: C,
+    file: &Path,
+    member_field: &'static str,
+) -> Result<(ImportReport, C), AdminError> {
+    let mut collector = Collector::new(member_field, file);
     let (to_send, waiting) = mpsc::channel(CHUNKS_WAITING);
-    let reading = tokio::task::spawn_blocking(move || read_chunks(reader, &to_send));
+    let reading = tokio::task::spawn_blocking(move || read_chunks(source, &to_send));
     let waiting = Arc::new(Mutex::new(waiting));
+    let gate = Gate::default();
     let (to_collect, mut answered) = mpsc::channel(CHUNKS_WAITING);
     let workers = async {
-        let worker = || send_chunks(client, Arc::clone(&waiting), to_collect.clone());
+        let worker = || send_chunks(client, Arc::clone(&waiting), &gate, to_collect.clone());
         // As many as the server takes side by side: it joins what they send into few waits for the disk.
         let four = async || tokio::try_join!(worker(), worker(), worker(), worker());
         let sent = tokio::try_join!(four(), four());
@@ -67,46 +98,74 @@ pub(super) async fn run(
     let worked = tokio::try_join!(workers, collecting);
     // Lets go of the reader, which may wait with a chunk.
     waiting.lock().await.close();
-    let read = reading.await.map_err(|_| AdminError::Unexpected)?;
+    let (source, read) = reading.await.map_err(|_| AdminError::Unexpected)?;
     worked?;
-    read?;
     let report = collector.finish()?;
-    output.import(&report)?;
-    match report.errors_file {
-        Some(errors_file) => {
-            Err(AdminError::RowsFailed { rows: report.rows, failed: report.failed, errors_file })
-        }
-        None => Ok(()),
-    }
+    read?;
+    Ok((report, source))
 }
 
-fn read_chunks(mut reader: ChunkReader, to_send: &mpsc::Sender<Chunk>) -> Result<(), AdminError> {
-    while let Some(chunk) = reader.next_chunk()? {
-        if to_send.blocking_send(chunk).is_err() {
-            break;
+/// Reads all chunks of a file and sends nothing.
+pub(super) fn check_all<C: ChunkSource>(
+    mut source: C,
+    file: &Path,
+    member_field: &'static str,
+) -> Result<(ImportReport, C), AdminError> {
+    let mut collector = Collector::new(member_field, file);
+    let read = loop {
+        match source.next_chunk() {
+            Ok(Some(chunk)) => {
+                let outcomes = vec![RowOutcome::Stored; chunk.lines.len()];
+                collector.take(Answered { chunk, outcomes })?;
+            }
+            Ok(None) => break Ok(()),
+            Err(error) => break Err(error),
+        }
+    };
+    let report = collector.finish()?;
+    read?;
+    Ok((report, source))
+}
+
+fn read_chunks<C: ChunkSource>(mut source: C, to_send: &mpsc::Sender<Chunk>) -> (C, Result<(), AdminError>) {
+    loop {
+        match source.next_chunk() {
+            Ok(Some(chunk)) => {
+                if to_send.blocking_send(chunk).is_err() {
+                    return (source, Ok(()));
+                }
+            }
+            Ok(None) => return (source, Ok(())),
+            Err(error) => return (source, Err(error)),
         }
     }
-    Ok(())
 }
 
 async fn send_chunks(
     client: &AdminClient,
     waiting: Arc<Mutex<mpsc::Receiver<Chunk>>>,
+    gate: &Gate,
     to_collect: mpsc::Sender<Answered>,
 ) -> Result<(), AdminError> {
     let mut asking = None;
     loop {
-        let next = waiting.lock().await.recv().await;
-        let Some(chunk) = next else { break };
+        let mut chunk = {
+            let mut waiting = waiting.lock().await;
+            let Some(chunk) = waiting.recv().await else { break };
+            // Nobody takes a later chunk meanwhile, so chunks of one member keep their order.
+            gate.enter(&chunk.members).await;
+            chunk
+        };
         let mut outcomes = Vec::new();
-        if !chunk.lines.is_empty() {
-            let request = client.request(chunk.command.clone());
+        if let Some(command) = chunk.command.take() {
+            let request = client.request(command);
             let replies = client.ask(&mut asking, &request).await?;
             outcomes = match replies.into_iter().next() {
                 Some(AdminReply::Rows(outcomes)) if outcomes.len() == chunk.lines.len() => outcomes,
                 _ => return Err(AdminError::Unexpected),
             };
         }
+        gate.leave(&chunk.members);
         if to_collect.send(Answered { chunk, outcomes }).await.is_err() {
             break;
         }
@@ -118,9 +177,41 @@ async fn send_chunks(
     Ok(())
 }
 
+/// Members of whom records are under way.
+#[derive(Debug, Default)]
+struct Gate {
+    inside: std::sync::Mutex<BTreeSet<String>>,
+    left: Notify,
+}
+
+impl Gate {
+    /// Waits until none of them is under way. One waits at a time.
+    async fn enter(&self, members: &[String]) {
+        while !self.try_enter(members) {
+            self.left.notified().await;
+        }
+    }
+
+    fn try_enter(&self, members: &[String]) -> bool {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        let free = !members.iter().any(|member| inside.contains(member));
+        if free {
+            inside.extend(members.iter().cloned());
+        }
+        free
+    }
+
+    fn leave(&self, members: &[String]) {
+        let mut inside = self.inside.lock().unwrap_or_else(PoisonError::into_inner);
+        inside.retain(|member| !members.contains(member));
+        // Kept for who comes to wait just now.
+        self.left.notify_one();
+    }
+}
+
 /// Puts answers in order, counts, and lists the faults.
 struct Collector {
-    table: Table,
+    member_field: &'static str,
     report: ImportReport,
     next: u64,
     early: BTreeMap<u64, Answered>,
@@ -130,13 +221,13 @@ struct Collector {
 }
 
 impl Collector {
-    fn new(table: Table, file: &Path) -> Self {
+    fn new(member_field: &'static str, file: &Path) -> Self {
         let mut name = file.file_name().unwrap_or_default().to_owned();
         name.push(".errors.csv");
         let bytes = fs::metadata(file).map_or(0, |metadata| metadata.len());
         Self {
-            table,
-            report: ImportReport { rows: 0, ok: 0, failed: 0, errors_file: None },
+            member_field,
+            report: ImportReport::default(),
             next: 0,
             early: BTreeMap::new(),
             errors_path: file.with_file_name(name),
@@ -156,31 +247,36 @@ impl Collector {
 
     fn note(&mut self, answered: &Answered) -> Result<(), AdminError> {
         let Answered { chunk, outcomes } = answered;
-        let mut faults: Vec<(u64, &str, &str)> =
-            chunk.bad_lines.iter().map(|line| (*line, "line", "malformed")).collect();
+        let report = &mut self.report;
+        report.rows += (chunk.lines.len() + chunk.faults.len()) as u64;
+        let mut faults = chunk.faults.clone();
         for (line, outcome) in chunk.lines.iter().zip(outcomes) {
             match outcome {
-                RowOutcome::Stored | RowOutcome::Unchanged => self.report.ok += 1,
+                RowOutcome::Stored => report.stored += 1,
+                RowOutcome::Corrected => report.corrected += 1,
+                RowOutcome::Retracted => report.retracted += 1,
+                RowOutcome::Unchanged => report.unchanged += 1,
                 RowOutcome::Failed(fault) => {
                     let field = match fault.field {
-                        RowField::Member => self.table.member_column(),
+                        RowField::Member => self.member_field,
                         field => field_name(field),
                     };
-                    faults.push((*line, field, reason_name(fault.reason)));
+                    faults.push(Fault {
+                        line: *line,
+                        field: field.into(),
+                        reason: reason_name(fault.reason),
+                    });
                 }
             }
         }
-        faults.sort_unstable_by_key(|(line, ..)| *line);
-        self.report.rows += (chunk.lines.len() + chunk.bad_lines.len()) as u64;
-        self.report.failed += faults.len() as u64;
-        for (line, field, reason) in faults {
-            self.list(line, field, reason)?;
-        }
+        report.failed += faults.len() as u64;
+        faults.sort_unstable();
+        faults.iter().try_for_each(|fault| self.list(fault))?;
         self.bar.set_position(chunk.bytes_read);
         Ok(())
     }
 
-    fn list(&mut self, line: u64, field: &str, reason: &str) -> Result<(), AdminError> {
+    fn list(&mut self, fault: &Fault) -> Result<(), AdminError> {
         let path = &self.errors_path;
         let write_error = |source| AdminError::Write { path: path.clone(), source };
         let errors = match &mut self.errors {
@@ -191,6 +287,7 @@ impl Collector {
                 self.errors.insert(errors)
             }
         };
+        let Fault { line, field, reason } = fault;
         writeln!(errors, "{line},{field},{reason}").map_err(write_error)
     }
 

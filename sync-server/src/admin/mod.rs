@@ -6,10 +6,13 @@
 mod args;
 mod args_grants;
 mod args_operators;
+mod args_records;
 mod audit;
 mod backup;
+mod chunk;
 mod client;
 mod confirm;
+mod csv_file;
 mod csv_rows;
 mod error;
 mod export;
@@ -18,7 +21,11 @@ pub mod fuzzing;
 mod import;
 mod outcome;
 pub(crate) mod print;
+mod record_reader;
+mod records;
 mod zip;
+
+use std::path::Path;
 
 use bhyt_core::sync::admin::{AdminCommand, CardChange};
 use bhyt_core::sync::operators::OperatorChange;
@@ -28,6 +35,7 @@ use crate::exit::{Exit, Failure};
 pub use args::{AdminArgs, AdminWhat, CardFieldArgs, CardWhat, DeviceWhat, MemberWhat, TerminalWhat};
 pub use args_grants::{GrantWhat, NewGrantArgs};
 pub use args_operators::{AuditArgs, Moment, NewOperatorArgs, OperatorWhat};
+pub use args_records::{RecordImportArgs, RecordRowArgs, RecordTable, RecordWhat};
 pub use error::AdminError;
 
 use client::AdminClient;
@@ -39,11 +47,25 @@ use print::Output;
 /// # Errors
 /// [`AdminError`], with the exit code that belongs to it.
 pub async fn run(args: AdminArgs) -> Result<(), AdminError> {
-    let client = AdminClient::connect(&args).await?;
     let output = Output { json: args.json };
+    if let AdminWhat::Record(RecordWhat::Import(args)) = &args.what
+        && args.dry_run
+    {
+        return records::check(&output, args);
+    }
+    let client = AdminClient::connect(&args).await?;
     let done = act(&client, &output, args.what).await;
     client.close().await;
     done
+}
+
+/// Reads a file of records as `record import --dry-run` does, and prints what it holds.
+///
+/// # Errors
+/// [`AdminError`], when a row is not taken or the file cannot be read.
+pub fn check_records(file: &Path, table: RecordTable) -> Result<(), AdminError> {
+    let args = RecordImportArgs { table, retract: false, dry_run: true, file: file.to_owned() };
+    records::check(&Output { json: true }, &args)
 }
 
 async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(), AdminError> {
@@ -54,6 +76,7 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         AdminWhat::Card(CardWhat::Import { file }) => {
             return import::run(client, output, Table::Cards, &file).await;
         }
+        AdminWhat::Record(what) => return records::run(client, output, what).await,
         AdminWhat::Backup { file } => return backup::run(client, output, &file).await,
         AdminWhat::Member(MemberWhat::Show { member }) => AdminCommand::ShowMember(member),
         AdminWhat::Member(MemberWhat::Erase { member, reason, yes }) => {

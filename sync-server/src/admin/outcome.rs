@@ -1,7 +1,7 @@
 //! Words for what the server says of rows and cards, as they stand in files and JSON.
 
 use bhyt_core::card_record::CardStanding;
-use bhyt_core::sync::admin::{Applied, RowField, RowReason};
+use bhyt_core::sync::admin::{Applied, RowField, RowOutcome, RowReason};
 use bhyt_core::sync::messages::Refusal;
 
 /// The column's name.
@@ -21,6 +21,7 @@ pub(super) fn field_name(field: RowField) -> &'static str {
         RowField::To => "to",
         RowField::FiveYears => "five_years",
         RowField::Area => "area",
+        RowField::Record => "record",
     }
 }
 
@@ -51,6 +52,17 @@ pub(super) fn refusal_name(refusal: Refusal) -> &'static str {
         Refusal::AwaitsStatus => "awaits_status",
         Refusal::LastAdministrator => "last_administrator",
         Refusal::Forgotten => "forgotten",
+    }
+}
+
+/// What became of a row.
+pub(super) fn outcome_name(outcome: RowOutcome) -> &'static str {
+    match outcome {
+        RowOutcome::Stored => "stored",
+        RowOutcome::Unchanged => "unchanged",
+        RowOutcome::Failed(_) => "failed",
+        RowOutcome::Corrected => "corrected",
+        RowOutcome::Retracted => "retracted",
     }
 }
 

@@ -17,7 +17,8 @@ use serde_json::{Value, json};
 use super::backup::BackupReport;
 use super::error::AdminError;
 use super::import::ImportReport;
-use super::outcome::{applied_name, standing_name};
+use super::outcome::{applied_name, outcome_name, standing_name};
+use super::record_reader::FileNotes;
 
 /// How to print.
 #[derive(Clone, Copy, Debug)]
@@ -63,10 +64,43 @@ impl Output {
         let errors_file = report.errors_file.as_ref().map(|path| path.display().to_string());
         self.print(&json!({
             "rows": report.rows,
-            "ok": report.ok,
+            "ok": report.stored + report.unchanged,
             "failed": report.failed,
             "errors_file": errors_file,
         }))
+    }
+
+    /// Prints what became of an import of records.
+    pub(super) fn records(
+        &self,
+        report: &ImportReport,
+        notes: FileNotes,
+        dry_run: bool,
+    ) -> Result<(), AdminError> {
+        let errors_file = report.errors_file.as_ref().map(|path| path.display().to_string());
+        let mut value = json!({ "rows": report.rows });
+        let mut add = |name: &str, counted: Value| {
+            value.as_object_mut().map(|fields| fields.insert(name.to_owned(), counted))
+        };
+        match dry_run {
+            true => drop(add("good", json!(report.stored))),
+            false => {
+                add("stored", json!(report.stored));
+                add("corrected", json!(report.corrected));
+                add("retracted", json!(report.retracted));
+                add("unchanged", json!(report.unchanged));
+            }
+        }
+        add("failed", json!(report.failed));
+        add("errors_file", json!(errors_file));
+        add("unknown_fields", json!(notes.unknown_fields));
+        add("files_passed_over", json!(notes.passed_over));
+        self.print(&value)
+    }
+
+    /// Prints what became of one record.
+    pub(super) fn record(&self, outcome: RowOutcome) -> Result<(), AdminError> {
+        self.print(&json!({ "result": outcome_name(outcome) }))
     }
 
     /// Prints what a backup holds.

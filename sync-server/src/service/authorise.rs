@@ -91,6 +91,7 @@ fn may_command(operator: &OperatorV2, command: &AdminCommand) -> bool {
     let permitted: &[OperatorRole] = match command {
         AdminCommand::ImportMembers(_)
         | AdminCommand::ImportCards(_)
+        | AdminCommand::ImportRecords(_)
         | AdminCommand::IssueCard(_)
         | AdminCommand::ChangeCard { .. }
         | AdminCommand::ReplaceCard { .. }

@@ -57,7 +57,7 @@ impl<S: Store> Service<S> {
             return Ok(Ok(Applied::Duplicate));
         }
         Ok(match self.issue(operation, row).await? {
-            RowOutcome::Stored => Ok(Applied::Accepted),
+            RowOutcome::Stored | RowOutcome::Corrected | RowOutcome::Retracted => Ok(Applied::Accepted),
             RowOutcome::Unchanged => Ok(Applied::Duplicate),
             RowOutcome::Failed(fault) => Err(fault),
         })

@@ -98,6 +98,9 @@ impl<S: Store> Service<S> {
                 AdminReply::Rows(self.import_members(operation, rows).await?)
             }
             AdminCommand::ImportCards(rows) => AdminReply::Rows(self.import_cards(operation, rows).await?),
+            AdminCommand::ImportRecords(rows) => {
+                AdminReply::Rows(self.import_records(operation, rows).await?)
+            }
             AdminCommand::ShowMember(alias) => AdminReply::Member(self.show_member(operation, alias).await?),
             AdminCommand::ShowCard(number) => AdminReply::Card(self.show_card(operation, number).await?),
             AdminCommand::IssueCard(row) => of_row(self.issue_card(operation, row).await?),
@@ -228,10 +231,14 @@ fn still_to_note(
 }
 
 fn of_rows(command: &AdminCommand, outcomes: &[RowOutcome]) -> Option<(AuditOutcome, u32)> {
-    if !matches!(command, AdminCommand::ImportMembers(_) | AdminCommand::ImportCards(_)) {
+    let is_import = matches!(
+        command,
+        AdminCommand::ImportMembers(_) | AdminCommand::ImportCards(_) | AdminCommand::ImportRecords(_)
+    );
+    if !is_import {
         return outcomes.iter().find_map(|outcome| match outcome {
             RowOutcome::Failed(fault) => Some((AuditOutcome::Field(*fault), 0)),
-            RowOutcome::Stored | RowOutcome::Unchanged => None,
+            _ => None,
         });
     }
     let count = |wanted: fn(&RowOutcome) -> bool| {
@@ -248,6 +255,7 @@ fn action_of(command: &AdminCommand) -> AuditAction {
     match command {
         AdminCommand::ImportMembers(_) => AuditAction::ImportMembers,
         AdminCommand::ImportCards(_) => AuditAction::ImportCards,
+        AdminCommand::ImportRecords(_) => AuditAction::ImportRecords,
         AdminCommand::ShowMember(_) => AuditAction::ShowMember,
         AdminCommand::ShowCard(_) => AuditAction::ShowCard,
         AdminCommand::IssueCard(_) => AuditAction::IssueCard,

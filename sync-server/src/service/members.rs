@@ -16,14 +16,18 @@ use crate::store::{DocKey, DocKind, Store};
 impl<S: Store> Service<S> {
     /// The member of this alias; `None` when nobody goes by it.
     pub(crate) async fn find_member(&self, alias: &Alias) -> Result<Option<OpenMember>, ServiceFault> {
-        let id = match alias {
-            Alias::Id(id) => Some(*id),
-            Alias::Social(number) => self.member_alias(&self.vault.social_alias(number)).await?,
-            Alias::Personal(number) => self.member_alias(&self.vault.personal_alias(number)).await?,
-        };
-        match id {
+        match self.alias_id(alias).await? {
             Some(id) => self.open_member(id).await,
             None => Ok(None),
+        }
+    }
+
+    /// Whom an alias stands for; an id stands for itself, whether there is such a member or not.
+    pub(crate) async fn alias_id(&self, alias: &Alias) -> Result<Option<MemberId>, ServiceFault> {
+        match alias {
+            Alias::Id(id) => Ok(Some(*id)),
+            Alias::Social(number) => self.member_alias(&self.vault.social_alias(number)).await,
+            Alias::Personal(number) => self.member_alias(&self.vault.personal_alias(number)).await,
         }
     }
 

@@ -45,6 +45,8 @@ mod principal;
 mod publisher;
 mod quotas;
 mod readmit;
+mod record_import;
+mod record_index;
 mod restored;
 mod rows;
 mod slots;

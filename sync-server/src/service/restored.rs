@@ -122,6 +122,7 @@ fn issues_nothing(command: &AdminCommand) -> bool {
         | AdminCommand::ChangeOperators(_) => true,
         AdminCommand::ImportMembers(_)
         | AdminCommand::ImportCards(_)
+        | AdminCommand::ImportRecords(_)
         | AdminCommand::IssueCard(_)
         | AdminCommand::ChangeCard { .. }
         | AdminCommand::ReplaceCard { .. }

@@ -318,6 +318,35 @@ pub struct FeedHeadV1 {
     pub last_page: u32,
 }
 
+/// A piece of the index of a member's records.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordIndexV1 {
+    /// [`RecordIndexDetailsV1`], sealed under the member's key.
+    pub sealed: Vec<u8>,
+}
+
+/// What a piece of the index says.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecordIndexDetailsV1 {
+    /// In the last piece: records before this place are in the index.
+    pub covered: Seq,
+    /// In the order in which they came; at most [`bhyt_core::limits::INDEX_PIECE_RECORDS`].
+    pub records: Vec<IndexedRecordV1>,
+}
+
+/// Where one record stands, and what it says.
+#[derive(Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IndexedRecordV1 {
+    /// What its source calls it.
+    pub source: [u8; 16],
+    /// Where its first revision stands.
+    pub first_seq: Seq,
+    /// Its latest revision.
+    pub revision: u32,
+    /// The first half of SHA-256 of that one's body; zeros for a tombstone.
+    pub digest: [u8; 16],
+}
+
 /// A page of a feed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageV1(pub FeedPage);
@@ -332,7 +361,7 @@ macro_rules! unprinted {
         })*
     };
 }
-unprinted! { MemberDetailsV1 CardDetailsV2 CardFactsV1 BindingV2 }
+unprinted! { MemberDetailsV1 CardDetailsV2 CardFactsV1 BindingV2 RecordIndexDetailsV1 IndexedRecordV1 }
 
 macro_rules! schemas {
     ($($name:ident $number:literal $bytes_max:expr;)*) => {
@@ -356,6 +385,8 @@ schemas! {
     StatusVersionV1 115 128;
     FeedHeadV1 117 4_000;
     PageV1 118 BYTES_MAX - ENVELOPE_BYTES;
+    RecordIndexV1 160 BYTES_MAX;
+    RecordIndexDetailsV1 161 BYTES_MAX - ENVELOPE_BYTES;
 }
 
 impl Schema for CardDetailsV2 {

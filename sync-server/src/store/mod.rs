@@ -180,6 +180,8 @@ pub enum DocKind {
     Erasure = 20,
     /// The grants of a member, given and held.
     Grants = 24,
+    /// Where the records of a member stand, by the names that their sources gave them.
+    RecordIndex = 18,
 }
 
 impl DocKind {
@@ -188,7 +190,12 @@ impl DocKind {
     pub const fn is_of_member(self) -> bool {
         matches!(
             self,
-            Self::Member | Self::Card | Self::Personal | Self::PersonalPart | Self::PersonalOperation
+            Self::Member
+                | Self::Card
+                | Self::Personal
+                | Self::PersonalPart
+                | Self::PersonalOperation
+                | Self::RecordIndex
         )
     }
 }

@@ -27,6 +27,7 @@ use bhyt_server::service::{Principal, authorise};
 
 use super::ledger::Ledger;
 use crate::authority::Phone;
+use crate::papers;
 
 /// The kind of an input is its first byte; the rest is one frame's payload.
 pub fn run(data: &[u8]) {
@@ -123,6 +124,10 @@ pub(crate) fn requests() -> Vec<Request> {
         AdminCommand::ListErasures,
         AdminCommand::ExportMember(text()),
         AdminCommand::ShowAudit(AuditQuery { member: text(), ..AuditQuery::default() }),
+        AdminCommand::ImportRecords(vec![papers::put(
+            &text(),
+            papers::visit_record(papers::visit("LK-1", 60)),
+        )]),
     ];
     let admin = |command| Request::Admin(AdminRequest { operation: OperationId([5; 16]), command });
     let presentation_key = Phone::of_kind(KeyKind::P256, 8).key();
@@ -225,7 +230,13 @@ fn admin_replies() -> Vec<AdminReply> {
     };
     vec![
         AdminReply::Applied(Applied::Duplicate),
-        AdminReply::Rows(vec![RowOutcome::Stored, RowOutcome::Unchanged, RowOutcome::Failed(fault)]),
+        AdminReply::Rows(vec![
+            RowOutcome::Stored,
+            RowOutcome::Unchanged,
+            RowOutcome::Failed(fault),
+            RowOutcome::Corrected,
+            RowOutcome::Retracted,
+        ]),
         AdminReply::Member(member),
         AdminReply::Card(card),
         AdminReply::OneTimeCode { code: text(), expires: TIME },

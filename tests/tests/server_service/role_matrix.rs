@@ -149,6 +149,7 @@ table! { requests: Request {
 table! { commands: AdminCommand {
     AdminCommand::ImportMembers(_)     => AdminCommand::ImportMembers(vec![]),           [Registrar];
     AdminCommand::ImportCards(_)       => AdminCommand::ImportCards(vec![]),             [Registrar];
+    AdminCommand::ImportRecords(_)     => AdminCommand::ImportRecords(vec![]),           [Registrar];
     AdminCommand::IssueCard(_)         => AdminCommand::IssueCard(CardRow::default()),   [Registrar];
     AdminCommand::ChangeCard { change: CardChange::Withdraw, .. }  => change(CardChange::Withdraw), [Registrar];
     AdminCommand::ChangeCard { change: CardChange::Reduce(_), .. } => change(reduce()),            [Registrar];

@@ -258,7 +258,8 @@ mod tests {
 
     #[test]
     fn dossiers_come_one_by_one_and_a_bad_one_stops_nothing() {
-        let text = envelope("3", &[dossier("PGEv\r\nPg=="), dossier("PGEvPg="), dossier("PGEvPg==")].concat());
+        let text =
+            envelope("3", &[dossier("PGEv\r\nPg=="), dossier("PGEvPg="), dossier("PGEvPg==")].concat());
         let (dossiers, end) = read(&text);
         assert_eq!(dossiers.len(), 3);
         let file = |line| DossierFile { table: "XML1".into(), line, content: b"<a/>".to_vec() };
@@ -288,7 +289,8 @@ mod tests {
         assert_eq!((dossiers.len(), end), (1, Err(XmlFault::Truncated)));
         let (dossiers, _) = read(&envelope("1", "<HOSO/>"));
         assert_eq!(dossiers[0].fault.unwrap().reason, "missing");
-        let (dossiers, _) = read(&envelope("1", "<HOSO><FILEHOSO><LOAIHOSO>XML1</LOAIHOSO></FILEHOSO></HOSO>"));
+        let (dossiers, _) =
+            read(&envelope("1", "<HOSO><FILEHOSO><LOAIHOSO>XML1</LOAIHOSO></FILEHOSO></HOSO>"));
         assert_eq!(dossiers[0].fault.unwrap().field, "NOIDUNGFILE");
     }
 }
