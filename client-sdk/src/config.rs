@@ -56,6 +56,12 @@ impl Config {
         self
     }
 
+    /// The clock that the wallet or terminal will go by.
+    #[must_use]
+    pub fn clock(&self) -> Arc<dyn Clock> {
+        self.clock.clone()
+    }
+
     /// Another clock, for tests.
     #[must_use]
     pub fn with_clock(mut self, clock: Arc<dyn Clock>) -> Self {

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use bhyt_core::presentation_key::KeyKind;
 use clap::{Parser, Subcommand};
 
+use crate::personal_cli::{ContactCommand, OutboxCommand, PetitionCommand};
+
 /// A member's wallet: keeps health-insurance cards, shows them offline.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "bhyt-wallet", version, after_help = HELP_END)]
@@ -99,6 +101,45 @@ pub enum Command {
         #[command(flatten)]
         whose: Whose,
     },
+    /// Show what the member keeps here: contact details, notes, reminders, petitions with their answers.
+    Personal {
+        /// Of whom.
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Contact details.
+    #[command(subcommand)]
+    Contact(ContactCommand),
+    /// Keep a private note on a record.
+    Note {
+        /// The record's number, as the other commands print it.
+        #[arg(value_name = "RECORD")]
+        record: u64,
+        /// The note. Empty takes it away.
+        #[arg(value_name = "TEXT")]
+        text: String,
+        /// Whose.
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Petitions, disputes and requests for correction.
+    #[command(subcommand)]
+    Petition(PetitionCommand),
+    /// Show what the server has not taken: what waits, and what was refused, and why.
+    Outbox {
+        /// What to do with one of them.
+        #[command(subcommand)]
+        command: Option<OutboxCommand>,
+        /// Of whom.
+        #[command(flatten)]
+        whose: Whose,
+    },
+    /// Show the receipts of what the server has taken; --json holds the signed bytes.
+    Receipts {
+        /// Of whom.
+        #[command(flatten)]
+        whose: Whose,
+    },
     /// Show how up to date this phone is.
     Status,
     /// Show the code of a card: live, for a screen, or for paper.
@@ -137,6 +178,13 @@ Examples:
   bhyt-wallet --data ./phone visits --year 2026
   bhyt-wallet --data ./phone --json benefits
   bhyt-wallet --data ./phone history 12
+  bhyt-wallet --data ./phone contact set --phone 0900000001 --email thu@vidu.vn
+  bhyt-wallet --data ./phone note 12 Hỏi-lại-bác-sĩ
+  bhyt-wallet --data ./phone petition send --title Thiếu-tháng --correction 12 Thiếu-tháng-5/2026
+  bhyt-wallet --data ./phone personal
+  bhyt-wallet --data ./phone outbox
+  bhyt-wallet --data ./phone outbox discard 0123456789abcdef0123456789abcdef
+  bhyt-wallet --data ./phone --json receipts
   bhyt-wallet --data ./phone qr                     drawn in the terminal
   bhyt-wallet --data ./phone qr --out card.png      a live code as a picture
   bhyt-wallet --data ./phone qr --print --out card.svg
@@ -146,8 +194,8 @@ Logs are JSON on stderr and hold no personal data; BHYT_LOG sets their level (de
 
 Exit codes:
   0    done
-  64   the command line is not understood
-  65   a file, or what was found, is not what it should be; nothing is activated, or there is no card or record
+  64   the command line is not understood, or a value is not of its form
+  65   a file, or what was found, is not what it should be; nothing is activated, or there is no card, record or edit
   69   the server cannot be reached, or is busy
   70   internal fault, or made by a newer version: update this program
   74   reading or writing failed
@@ -171,6 +219,6 @@ mod tests {
             assert!(Cli::try_parse_from(arguments).is_ok(), "{example}");
             count += 1;
         }
-        assert_eq!(count, 12);
+        assert_eq!(count, 19);
     }
 }

@@ -46,6 +46,12 @@ pub enum WalletError {
     /// The member has no record of this number.
     #[error("no such record on this phone; the other commands print their numbers")]
     UnknownRecord,
+    /// No edit of this id waits or was refused.
+    #[error("no such edit on this phone; `outbox` lists them")]
+    UnknownEdit,
+    /// A word on the command line is not of the form that its field takes. It is personal, so it is not repeated.
+    #[error("this is not {0}")]
+    NotA(&'static str),
     /// Several members are on the phone and none was named.
     #[error("this phone holds several members: name one with --member; `status` lists them")]
     WhichMember,
@@ -69,8 +75,12 @@ impl WalletError {
         match self {
             Self::Sdk(error) => exit_of(error),
             Self::File(_) | Self::Output(_) => Exit::Io,
-            Self::UnknownMember | Self::WhichMember | Self::PictureKind | Self::OtherKeyKind => Exit::Usage,
-            Self::UnknownRecord => Exit::Data,
+            Self::UnknownMember
+            | Self::WhichMember
+            | Self::PictureKind
+            | Self::OtherKeyKind
+            | Self::NotA(_) => Exit::Usage,
+            Self::UnknownRecord | Self::UnknownEdit => Exit::Data,
             Self::Qr(_) => Exit::Internal,
             Self::Interrupted => Exit::Interrupted,
         }
@@ -81,8 +91,13 @@ impl WalletError {
         match self {
             Self::Sdk(error) => error.problem().name(),
             Self::File(_) | Self::Output(_) => "io",
-            Self::UnknownMember | Self::WhichMember | Self::PictureKind | Self::OtherKeyKind => "usage",
+            Self::UnknownMember
+            | Self::WhichMember
+            | Self::PictureKind
+            | Self::OtherKeyKind
+            | Self::NotA(_) => "usage",
             Self::UnknownRecord => "no_record",
+            Self::UnknownEdit => "no_edit",
             Self::Qr(_) => "internal",
             Self::Interrupted => "interrupted",
         }

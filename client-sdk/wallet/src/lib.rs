@@ -7,6 +7,11 @@ mod cli;
 mod draw;
 mod exit;
 mod json;
+mod page;
+mod personal;
+mod personal_cli;
+mod personal_json;
+mod personal_text;
 mod records_json;
 mod records_text;
 mod run;
@@ -15,4 +20,7 @@ mod text;
 pub use cli::{Cli, Command, Whose};
 pub use draw::{draw_png, draw_svg, draw_terminal};
 pub use exit::{Exit, WalletError};
+pub use personal_cli::{
+    ContactCommand, ContactSet, OutboxCommand, OutboxEdit, PetitionCommand, PetitionSend,
+};
 pub use run::{Output, Parts, run};

@@ -11,6 +11,7 @@ use bhyt_core::presentation::Presentation;
 use bhyt_core::presentation_key::KeyKind;
 use bhyt_core::record::Seq;
 use bhyt_core::time::UnixSeconds;
+use bhyt_platform::clock::Clock;
 use bhyt_platform::files::{FileAccess, read_bounded, write_atomic};
 use bhyt_sdk::{Activation, Config, Event, EventListener, LIVE_CODE_LIFE, QrMatrix, SdkError, Wallet};
 use serde_json::Value;
@@ -18,6 +19,7 @@ use serde_json::Value;
 use crate::cli::{Cli, Command, Whose};
 use crate::draw::{draw_png, draw_svg, draw_terminal};
 use crate::exit::WalletError;
+use crate::personal_cli::{ContactCommand, PetitionCommand};
 use crate::{json, records_json, records_text, text};
 
 /// What the program runs with.
@@ -67,9 +69,10 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(),
     if let Some(kind) = asked_kind(&cli.command) {
         config = config.with_new_presentation_key(kind);
     }
+    let clock = config.clock();
     let done = match Wallet::open(config) {
         Ok(wallet) => {
-            let program = Program { wallet, out: out.clone(), json: cli.json };
+            let program = Program { wallet, clock, out: out.clone(), json: cli.json };
             let done = program.command(cli.command, shutdown).await;
             program.wallet.close().await;
             done
@@ -82,8 +85,9 @@ pub async fn run(parts: Parts, shutdown: impl Future<Output = ()>) -> Result<(),
     done
 }
 
-struct Program {
-    wallet: Wallet,
+pub(crate) struct Program {
+    pub(crate) wallet: Wallet,
+    pub(crate) clock: Arc<dyn Clock>,
     out: Output,
     json: bool,
 }
@@ -131,6 +135,12 @@ impl Program {
                 Ok(self.print(|| records_text::notices(&view), || records_json::notices(&view))?)
             }
             Command::History { record, whose } => self.show_history(self.whose(&whose)?, Seq(record)),
+            Command::Personal { whose } => self.show_personal(&whose),
+            Command::Contact(ContactCommand::Set(set)) => self.set_contact(&set),
+            Command::Note { record, text, whose } => self.set_note(record, &text, &whose),
+            Command::Petition(PetitionCommand::Send(send)) => self.send_petition(&send),
+            Command::Outbox { command, whose } => self.outbox(command, &whose),
+            Command::Receipts { whose } => self.show_receipts(&whose),
             Command::Status => self.show_status(),
             Command::Qr { print, out, member } => {
                 self.show_code(self.whose(&Whose { member })?, print, out.as_deref())
@@ -208,7 +218,7 @@ impl Program {
         self.wallet.members().contains(&member).then_some(member).ok_or(WalletError::UnknownMember)
     }
 
-    fn whose(&self, whose: &Whose) -> Result<MemberId, WalletError> {
+    pub(crate) fn whose(&self, whose: &Whose) -> Result<MemberId, WalletError> {
         whose.member.as_deref().map_or_else(|| self.only_member(), |id| self.named(id))
     }
 
@@ -220,7 +230,11 @@ impl Program {
         }
     }
 
-    fn print(&self, text: impl FnOnce() -> String, json: impl FnOnce() -> Value) -> io::Result<()> {
+    pub(crate) fn print(
+        &self,
+        text: impl FnOnce() -> String,
+        json: impl FnOnce() -> Value,
+    ) -> io::Result<()> {
         if self.json { self.out.line(&json()) } else { self.out.write(text().as_bytes()) }
     }
 }
