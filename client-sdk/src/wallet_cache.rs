@@ -80,7 +80,10 @@ impl CachedMember {
 
     /// The same records for showing, and a feed that is to be read again from its beginning up to `mark` and beyond.
     pub(crate) fn reread_from(mut self, mark: FeedHead) -> Self {
-        self.feed = FeedState::from_mark(mark);
+        self.feed = match self.feed.mark() == Some(&mark) {
+            true => self.feed.reread(),
+            false => FeedState::from_mark(mark),
+        };
         self.staged.forget();
         self
     }

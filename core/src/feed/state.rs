@@ -40,6 +40,18 @@ impl FeedState {
         Self { mark: Some(mark), ..Self::new(mark.member) }
     }
 
+    /// Nothing held, as after [`FeedState::from_mark`], and all roots that were compared or still are to be: records that
+    /// were held are read again, and must pass through the root they had.
+    pub fn reread(&self) -> Self {
+        let mut earlier = self.earlier.clone();
+        if let Some(mark) = self.mark.filter(|mark| mark.extent.size > self.frontier.size()) {
+            let extent = Extent { epoch: mark.extent.epoch, size: self.frontier.size() };
+            earlier.push(FeedHead { extent, root: self.frontier.root(), ..mark });
+        }
+        earlier.retain(|mark| mark.extent.size > 0);
+        Self { mark: self.mark, earlier, ..Self::new(self.member) }
+    }
+
     /// What is held, from the reader's own store: the head last verified and all pages up to it.
     ///
     /// # Errors
@@ -149,6 +161,7 @@ impl FeedState {
             return Err(FeedFault::RootMismatch { extent: head.extent, signed: head.root, computed });
         }
         next.mark = Some(*head);
+        next.earlier.clear();
         // Only records that the head signs say that the server signed another past.
         fork.map(|()| next)
     }
@@ -305,7 +318,7 @@ pub enum FeedFault {
         next: Epoch,
     },
     /// The records do not lead to the signed root: damaged or forged pages, or a fork before the mark. Read everything
-    /// again from [`FeedState::from_mark`]; a fork then shows itself as one.
+    /// again with [`FeedState::reread`]; a fork then shows itself as one.
     #[error("records up to {extent:?} have root {computed:?}, signed is {signed:?}")]
     RootMismatch {
         /// Where the head stands.

@@ -288,11 +288,17 @@ fn a_statement_over_another_beginning_is_a_fork_at_once_or_where_it_shows() {
     assert!(is_fork(level.enter_epoch([], &statement)), "as long");
     let shorter = synced(&Ledger::new(1, 40)).enter_epoch([], &statement).unwrap();
     let read = shorter.extend(&other.since(Seq(40)), &signed(other.head()));
-    assert!(is_fork(read), "shorter: seen where the records join");
+    assert!(
+        matches!(read, Err(FeedFault::RootMismatch { .. })),
+        "shorter: the records do not join, {read:?}"
+    );
+    let read = shorter.reread().extend(&other.pages, &signed(other.head()));
+    assert!(is_fork(read), "and are another past when all are read again");
     // A phone that lost its records still knows the root it saw.
     let lost = FeedState::from_mark(*synced(&Ledger::new(1, 40)).mark().unwrap());
     let lost = lost.enter_epoch([], &statement).unwrap();
     assert!(is_fork(lost.extend(&other.pages, &signed(other.head()))));
+    assert!(is_fork(lost.reread().extend(&other.pages, &signed(other.head()))));
 }
 
 #[test]

@@ -114,8 +114,7 @@ impl WalletSession {
     pub fn restart(&mut self, member: MemberId) {
         self.staged.remove(&member);
         if let Some(state) = self.members.get_mut(&member) {
-            let mark = state.feed.mark().copied();
-            state.feed = mark.map_or_else(|| FeedState::new(member), FeedState::from_mark);
+            state.feed = state.feed.reread();
         }
     }
 
