@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use bhyt_core::sync::admin::{AdminCommand, AdminReply};
 use bhyt_core::sync::operators::{NewOperator, OperatorChange, OperatorLabel, OperatorRole};
@@ -139,7 +140,8 @@ fn an_import_that_is_killed_is_run_again_and_every_record_is_there_once() {
         for enough in [1, 300, 900] {
             let mut import = spawn_import(&town, at, &key, &visits);
             while records(&operator).await < enough && import.try_wait().unwrap().is_none() {
-                tokio::task::yield_now().await;
+                // An operator has a rate of questions.
+                tokio::time::sleep(Duration::from_millis(20)).await;
             }
             import.kill().unwrap();
             import.wait().unwrap();

@@ -126,42 +126,30 @@ impl<S: Store> Service<S> {
                 AdminReply::Applied(self.retire_terminal(operation, id).await?)
             }
             AdminCommand::ListTerminals(facility) => {
-                self.list_terminals(operation, facility.as_deref(), sink).await?;
-                return Ok(None);
+                return self.list_terminals(operation, facility.as_deref(), sink).await.map(|()| None);
             }
-            AdminCommand::Backup => {
-                self.send_backup(operation, sink).await?;
-                return Ok(None);
-            }
+            AdminCommand::Backup => return self.send_backup(operation, sink).await.map(|()| None),
             AdminCommand::ShowStatus => AdminReply::Status(self.show_status(operation).await?),
             AdminCommand::ChangeOperators(change) => {
                 AdminReply::Applied(self.change_operators(operation, change).await?)
             }
-            AdminCommand::ListOperators => {
-                self.list_operators(operation, sink).await?;
-                return Ok(None);
-            }
+            AdminCommand::ListOperators => return self.list_operators(operation, sink).await.map(|()| None),
             AdminCommand::AddGrant(new) => AdminReply::Applied(self.add_grant(operation, new).await?),
             AdminCommand::RevokeGrant { dependant, carer } => {
                 AdminReply::Applied(self.revoke_grant(operation, dependant, carer).await?)
             }
             AdminCommand::ListGrants(alias) => AdminReply::Grants(self.list_grants(operation, alias).await?),
             AdminCommand::ShowAudit(query) => {
-                self.show_audit(operation, query, sink).await?;
-                return Ok(None);
+                return self.show_audit(operation, query, sink).await.map(|()| None);
             }
             AdminCommand::EraseMember { member, reason } => {
                 AdminReply::Applied(self.ask_erasure(operation, member, *reason).await?)
             }
             AdminCommand::KeepMember(alias) => AdminReply::Applied(self.keep_member(operation, alias).await?),
             AdminCommand::ExportMember(alias) => {
-                self.export_member(operation, alias, sink).await?;
-                return Ok(None);
+                return self.export_member(operation, alias, sink).await.map(|()| None);
             }
-            AdminCommand::ListErasures => {
-                self.list_erasures(operation, sink).await?;
-                return Ok(None);
-            }
+            AdminCommand::ListErasures => return self.list_erasures(operation, sink).await.map(|()| None),
         };
         Ok(Some(reply))
     }
