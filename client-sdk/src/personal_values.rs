@@ -3,11 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use bhyt_core::codec::Schema;
 use bhyt_core::ids::{MemberId, OperationId};
 use bhyt_core::limits::{OPERATION_BYTES_MAX, RECEIPT_BYTES_MAX};
 use bhyt_core::operation::Rejection;
 use bhyt_core::personal::edit::Edit;
+use bhyt_core::schemas;
 use bhyt_core::time::UnixSeconds;
 
 /// Own: as whom this phone writes, and the number of the next entry.
@@ -40,18 +40,10 @@ pub(crate) struct StoredReceipt {
     pub(crate) taken_at: UnixSeconds,
 }
 
-macro_rules! schema {
-    ($($name:ident = $number:literal, $max:expr;)*) => {
-        $(impl Schema for $name {
-            const SCHEMA: u16 = $number;
-            const BYTES_MAX: usize = $max;
-        })*
-    };
-}
-schema! {
-    StoredPersonal = 130, 32;
-    StoredEntry = 131, ENTRY_BYTES_MAX;
-    StoredReceipt = 132, ENTRY_BYTES_MAX;
+schemas! {
+    StoredPersonal 130 32;
+    StoredEntry 131 ENTRY_BYTES_MAX;
+    StoredReceipt 132 ENTRY_BYTES_MAX;
 }
 
 /// An edit and the change that it made, each no longer than a change may be, and what stands beside them.

@@ -15,6 +15,7 @@ use bhyt_core::marks::Marks;
 use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::Record;
 use bhyt_core::replay::SeenProof;
+use bhyt_core::schemas;
 use bhyt_core::seal::SEAL_BYTES;
 use bhyt_core::sync::messages::ProofBytes;
 use bhyt_core::time::UnixSeconds;
@@ -149,34 +150,26 @@ struct StoredLength {
     bytes: u32,
 }
 
-macro_rules! schema {
-    ($($name:ident = $number:literal, $max:expr;)*) => {
-        $(impl Schema for $name {
-            const SCHEMA: u16 = $number;
-            const BYTES_MAX: usize = $max;
-        })*
-    };
-}
-schema! {
-    StoredServer = 100, 512;
-    StoredMember = 101, 256;
-    StoredMark = 102, 128;
-    StoredCursor = 103, 512;
-    StoredPage = 104, SEALED_MAX;
-    StoredCredentials = 105, SEALED_MAX;
-    StoredProgress = 106, 64;
-    StoredEnrolment = 107, 256;
-    StoredMarks = 108, VALUE_BYTES_MAX;
-    StoredProof = 109, 64;
-    StoredForgotten = 110, 16;
-    StoredSeenCard = 111, CARD_BYTES_MAX + SEAL_BYTES + 32;
-    StoredLength = 112, 8;
-    StoredSeenKey = 113, 128;
-    StoredHead = 114, HEAD_BYTES_MAX + 16;
-    StoredFork = 115, 2 * HEAD_BYTES_MAX + 32;
-    StoredCards = 116, CARDS_COPY_BYTES_MAX;
-    StoredPossession = 117, 192;
-    StoredGrant = 118, 128 + GRANT_BYTES_MAX;
+schemas! {
+    StoredServer 100 512;
+    StoredMember 101 256;
+    StoredMark 102 128;
+    StoredCursor 103 512;
+    StoredPage 104 SEALED_MAX;
+    StoredCredentials 105 SEALED_MAX;
+    StoredProgress 106 64;
+    StoredEnrolment 107 256;
+    StoredMarks 108 VALUE_BYTES_MAX;
+    StoredProof 109 64;
+    StoredForgotten 110 16;
+    StoredSeenCard 111 CARD_BYTES_MAX + SEAL_BYTES + 32;
+    StoredLength 112 8;
+    StoredSeenKey 113 128;
+    StoredHead 114 HEAD_BYTES_MAX + 16;
+    StoredFork 115 2 * HEAD_BYTES_MAX + 32;
+    StoredCards 116 CARDS_COPY_BYTES_MAX;
+    StoredPossession 117 192;
+    StoredGrant 118 128 + GRANT_BYTES_MAX;
 }
 
 /// Why a stored value cannot be used.

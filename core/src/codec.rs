@@ -19,6 +19,17 @@ pub trait Schema: Serialize + DeserializeOwned {
     }
 }
 
+/// Gives structs their schema numbers and bounds, a line each: `Name 130 BYTES_MAX;`.
+#[macro_export]
+macro_rules! schemas {
+    ($($name:ident $number:literal $bytes_max:expr;)*) => {
+        $(impl $crate::codec::Schema for $name {
+            const SCHEMA: u16 = $number;
+            const BYTES_MAX: usize = $bytes_max;
+        })*
+    };
+}
+
 /// Why bytes are not a value of the expected schema.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CodecError {

@@ -1,20 +1,19 @@
 //! Failed attempts at one-time codes, and commands that an operator may not give, counted in memory by key and by
 //! address. Whoever fails too often waits; a restart forgets, which gives a guesser of 60-bit codes nothing.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
 
 use bhyt_core::keys::KeyId;
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::time::UnixSeconds;
 
 use super::answer::Peer;
+use super::windows::Windows;
 
 /// Failures within the last minutes.
 #[derive(Debug)]
 pub(crate) struct Attempts {
-    failures: Mutex<HashMap<Source, Failures>>,
+    failures: Windows<Source>,
     per_key_max: u32,
     per_address_max: u32,
 }
@@ -25,17 +24,11 @@ enum Source {
     Address(IpAddr),
 }
 
-#[derive(Clone, Copy, Debug)]
-struct Failures {
-    since: UnixSeconds,
-    count: u32,
-}
-
 impl Attempts {
     /// Those of one-time codes.
     pub(crate) fn at_codes() -> Self {
         Self {
-            failures: Mutex::default(),
+            failures: Windows::of(WINDOW_SECONDS),
             per_key_max: CODES_PER_KEY_MAX,
             per_address_max: CODES_PER_ADDRESS_MAX,
         }
@@ -43,20 +36,18 @@ impl Attempts {
 
     /// Those of operators at what is not theirs. They are known by their keys, wherever they are.
     pub(crate) fn at_commands() -> Self {
-        Self { failures: Mutex::default(), per_key_max: DENIALS_PER_KEY_MAX, per_address_max: u32::MAX }
+        Self {
+            failures: Windows::of(WINDOW_SECONDS),
+            per_key_max: DENIALS_PER_KEY_MAX,
+            per_address_max: u32::MAX,
+        }
     }
 
     /// Refuses whoever has failed too often.
     pub(crate) fn check(&self, peer: &Peer, now: UnixSeconds) -> Result<(), Refusal> {
-        let failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
         for (source, limit) in self.sources(peer) {
-            let Some(failures) = failures.get(&source) else {
-                continue;
-            };
-            let waited = now.since(failures.since);
-            if failures.count >= limit && waited < WINDOW_SECONDS {
-                let wait = u32::try_from(WINDOW_SECONDS - waited).unwrap_or(u32::MAX);
-                return Err(Refusal::Busy { retry_after_seconds: wait });
+            if let Some(wait) = self.failures.wait(&source, limit, now) {
+                return Err(Refusal::Busy { retry_after_seconds: u32::try_from(wait).unwrap_or(u32::MAX) });
             }
         }
         Ok(())
@@ -64,19 +55,8 @@ impl Attempts {
 
     /// Counts a failure.
     pub(crate) fn fail(&self, peer: &Peer, now: UnixSeconds) {
-        let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if failures.len() >= SOURCES_MAX {
-            failures.retain(|_, failures| now.since(failures.since) < WINDOW_SECONDS);
-        }
-        if failures.len() >= SOURCES_MAX {
-            failures.clear();
-        }
         for (source, _) in self.sources(peer) {
-            let failures = failures.entry(source).or_insert(Failures { since: now, count: 0 });
-            if now.since(failures.since) >= WINDOW_SECONDS {
-                *failures = Failures { since: now, count: 0 };
-            }
-            failures.count = failures.count.saturating_add(1);
+            self.failures.count(source, now);
         }
     }
 
@@ -96,8 +76,6 @@ const CODES_PER_KEY_MAX: u32 = 8;
 const CODES_PER_ADDRESS_MAX: u32 = 256;
 /// Each leaves a line in the audit trail: 32 in ten minutes tell all there is to tell.
 const DENIALS_PER_KEY_MAX: u32 = 32;
-/// Sources remembered.
-const SOURCES_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {

@@ -60,6 +60,7 @@ pub mod values_operators;
 pub mod values_personal;
 mod vault;
 mod wallet_sync;
+mod windows;
 
 use std::collections::BTreeSet;
 use std::sync::atomic::AtomicU32;

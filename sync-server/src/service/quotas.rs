@@ -1,48 +1,33 @@
 //! How much a device hands in: each new operation is looked at, merged, signed and stored, so a device may do so only so
 //! often. Counted in memory; whoever has used up an hour is told to come again, and loses nothing.
 
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
 use bhyt_core::keys::KeyId;
 use bhyt_core::time::UnixSeconds;
 
-/// Operations of each device in its current hour.
-#[derive(Debug, Default)]
-pub(crate) struct Quotas {
-    used: Mutex<HashMap<KeyId, Used>>,
-}
+use super::windows::Windows;
 
-#[derive(Clone, Copy, Debug)]
-struct Used {
-    since: UnixSeconds,
-    count: u32,
+/// Operations of each device in its current hour.
+#[derive(Debug)]
+pub(crate) struct Quotas {
+    used: Windows<KeyId>,
 }
 
 impl Quotas {
     /// Counts one operation more; false when the device has used up its hour.
     pub(crate) fn take(&self, device: KeyId, now: UnixSeconds) -> bool {
-        let mut used = self.used.lock().unwrap_or_else(PoisonError::into_inner);
-        if used.len() >= DEVICES_MAX {
-            used.retain(|_, used| now.since(used.since) < WINDOW_SECONDS);
-        }
-        if used.len() >= DEVICES_MAX {
-            used.clear();
-        }
-        let used = used.entry(device).or_insert(Used { since: now, count: 0 });
-        if now.since(used.since) >= WINDOW_SECONDS {
-            *used = Used { since: now, count: 0 };
-        }
-        used.count = used.count.saturating_add(1);
-        used.count <= OPERATIONS_PER_WINDOW_MAX
+        self.used.count(device, now) <= OPERATIONS_PER_WINDOW_MAX
+    }
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        Self { used: Windows::of(WINDOW_SECONDS) }
     }
 }
 
 const WINDOW_SECONDS: u64 = 3_600;
 /// A full outbox of edits that were made in a month without network, and again as many.
 const OPERATIONS_PER_WINDOW_MAX: u32 = 512;
-/// Devices remembered.
-const DEVICES_MAX: usize = 65_536;
 
 #[cfg(test)]
 mod tests {

@@ -15,6 +15,7 @@ use bhyt_core::ids::{
 use bhyt_core::keys::{KeyId, PublicKey};
 use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::Seq;
+use bhyt_core::schemas;
 use bhyt_core::time::{BirthDate, Day, UnixSeconds};
 use serde::{Deserialize, Serialize};
 
@@ -362,15 +363,6 @@ macro_rules! unprinted {
     };
 }
 unprinted! { MemberDetailsV1 CardDetailsV2 CardFactsV1 BindingV2 RecordIndexDetailsV1 IndexedRecordV1 }
-
-macro_rules! schemas {
-    ($($name:ident $number:literal $bytes_max:expr;)*) => {
-        $(impl Schema for $name {
-            const SCHEMA: u16 = $number;
-            const BYTES_MAX: usize = $bytes_max;
-        })*
-    };
-}
 
 schemas! {
     MemberDetailsV1 102 BYTES_MAX - ENVELOPE_BYTES;

@@ -3,11 +3,11 @@
 //! A document's bytes are sealed as one and cut into parts, because a stored value is short. Beside them stands a stamp that
 //! is drawn with each write, so that whoever has seen a version knows it again without opening it.
 
-use bhyt_core::codec::Schema;
 use bhyt_core::keys::KeyId;
 use bhyt_core::limits::PERSONAL_STORED_BYTES_MAX;
 use bhyt_core::operation::OperationHash;
 use bhyt_core::receipt::ReceiptSeal;
+use bhyt_core::schemas;
 use bhyt_core::seal::SEAL_BYTES;
 use bhyt_core::time::UnixSeconds;
 use serde::{Deserialize, Serialize};
@@ -58,15 +58,6 @@ pub struct PersonalOperationDetailsV1 {
 pub struct WaitingPetitionV1 {
     /// When the server took it in.
     pub since: UnixSeconds,
-}
-
-macro_rules! schemas {
-    ($($name:ident $number:literal $bytes_max:expr;)*) => {
-        $(impl Schema for $name {
-            const SCHEMA: u16 = $number;
-            const BYTES_MAX: usize = $bytes_max;
-        })*
-    };
 }
 
 schemas! {
