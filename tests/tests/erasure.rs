@@ -95,6 +95,38 @@ fn an_erased_member_leaves_phone_and_desk_and_no_backup_brings_it_back() {
 }
 
 #[test]
+fn phones_that_were_off_at_an_erasure_are_wiped_by_a_server_that_came_back_from_before_it() {
+    let town = town();
+    let server = town.open();
+    let address = server.address();
+    let backup = town.path("backup");
+    let phones = block_on(async {
+        let operator = town.operator(address).await;
+        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        operator.issue(card_row(MEMBER, CARD, "2026-01-01", "")).await;
+        let desk = town.desk(address, &operator).await;
+        let known = town.phone_named("known", address, &operator, MEMBER).await;
+        operator.back_up(&backup).await;
+        let forgotten = town.phone_named("forgotten", address, &operator, MEMBER).await;
+        let erase = AdminCommand::EraseMember { member: MEMBER.into(), reason: ErasureReason::Request };
+        assert!(matches!(operator.send(erase).await, Ok(AdminReply::Applied(_))));
+        desk.0.sync().await.unwrap();
+        [known, forgotten]
+    });
+    server.stop();
+    let restored = town.server.restored(&backup).unwrap();
+    restored.adopt(&town.path("desk").join("status/status")).unwrap();
+    let _server = restored.start(address);
+    block_on(async {
+        for (phone, name) in phones.iter().zip(["known", "forgotten"]) {
+            assert_eq!(phone.numbers(), [CARD]);
+            let _ = phone.wallet.sync().await;
+            assert!(phone.wallet.members().is_empty(), "{name} to the backup");
+        }
+    });
+}
+
+#[test]
 fn a_backup_is_not_restored_without_the_members_keys_or_with_older_ones() {
     let town = town();
     let server = town.open();

@@ -3,7 +3,8 @@
 //! and a head of the member's feed.
 //!
 //! Promises: whoever is readmitted was a device of that member after the backup, and its binding has neither ended nor
-//! been retired in the list that was adopted. A number that two devices have is retired, and both get another.
+//! been retired in the list that was adopted. A number that two devices have is retired, and both get another. Who shows
+//! what we signed of a member who was erased is told to wipe.
 //! Refuses: everybody on a server that was not restored; a card key alone, since no head goes to anybody but the
 //! member's devices; a presentation key that is another device's.
 
@@ -96,6 +97,9 @@ impl<S: Store> Service<S> {
         now: UnixSeconds,
     ) -> Result<Readmitted, Stop> {
         let shown = self.verify_shown(peer, request, now)?;
+        if self.is_gone(request.member) {
+            return Ok(Readmitted::Retired);
+        }
         let index = shown.claims.status_index;
         let listed = self.publisher.with_sets(|sets| sets.binding_retired(index, shown.binding.number));
         if listed && !self.holds(peer, request.member, &shown).await? {
@@ -278,7 +282,7 @@ impl<S: Store> Service<S> {
 enum Readmitted {
     /// It is a device of the member, now or already.
     Known,
-    /// Its binding was retired: it is to wipe the member.
+    /// Its binding was retired, or the member erased: it is to wipe the member.
     Retired,
 }
 

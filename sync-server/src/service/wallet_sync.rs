@@ -73,7 +73,8 @@ impl<S: Store> Service<S> {
         let mut cursors = Vec::with_capacity(sync.places.len());
         for place in &sync.places {
             match holds.get(&place.cursor.member) {
-                None if self.may_have_forgotten() => {
+                // Whoever was erased is not forgotten: there is nobody to come back to.
+                None if self.may_have_forgotten() && !self.is_gone(place.cursor.member) => {
                     answer.send(Reply::Forgotten(place.cursor.member)).await?;
                 }
                 None => answer.send(Reply::Retired(place.cursor.member)).await?,
