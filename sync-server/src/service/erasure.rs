@@ -21,6 +21,7 @@ use super::answer::ReplySink;
 use super::cards::lost_races;
 use super::docs::{Found, OpenMember, card_key, decode, holder_key, write};
 use super::fault::{ServiceFault, Stop};
+use super::grants::GrantsV1;
 use super::operations::Operation;
 use super::status_changes::set_of;
 use super::values::{AliasV1, CardV1, DeviceV2, OperationAnswerV1};
@@ -218,10 +219,10 @@ impl<S: Store> Service<S> {
             if self.commit(Draft { commit, ..Draft::default() }).await? == Outcome::Lost {
                 continue;
             }
+            self.leave_grants(&member).await?;
             for device in &member.details.devices {
                 self.leave_device(*device, id).await?;
             }
-            self.leave_grants(id).await?;
             for index in &member.details.cards {
                 self.list_card(&member, *index).await?;
             }
@@ -347,7 +348,7 @@ pub async fn sweep_erased<S: Store>(
     is_erased: impl Fn(MemberId) -> bool,
 ) -> Result<u64, ServiceFault> {
     let mut swept = 0;
-    for kind in [DocKind::Member, DocKind::Alias, DocKind::Device, DocKind::WaitingPetition] {
+    for kind in SWEPT {
         let mut after = None;
         loop {
             let docs = store.doc_scan(kind, after, SCAN_DOCS).await?;
@@ -388,6 +389,12 @@ async fn sweep_doc<S: Store>(
                 key.id.split_first_chunk().ok_or(ServiceFault::Inconsistent { what: "petition" })?;
             is_erased(MemberId(*member)).then_some(DocWrite { key, expected, bytes: None })
         }
+        DocKind::Grants if is_erased(member_of(&key)?) => Some(DocWrite { key, expected, bytes: None }),
+        DocKind::Grants => {
+            let mut grants = decode::<GrantsV1>("grants", doc)?.value;
+            let ended = grants.end(|grant| is_erased(grant.dependant) || is_erased(grant.carer));
+            ended.then(|| write("grants", key, expected, &grants)).transpose()?
+        }
         _ => {
             let mut device = decode::<DeviceV2>("device", doc)?.value;
             let held = device.members.len();
@@ -417,6 +424,9 @@ fn member_of(key: &DocKey) -> Result<MemberId, ServiceFault> {
     id.map(MemberId).map_err(|_| ServiceFault::Inconsistent { what: "member" })
 }
 
+/// Kinds that name a member.
+const SWEPT: [DocKind; 5] =
+    [DocKind::Member, DocKind::Alias, DocKind::Device, DocKind::WaitingPetition, DocKind::Grants];
 /// What two members have in common that have one leaf.
 const PLACE_BYTES: usize = 8;
 /// Read at a time, and in one frame at most: 256 of under 64 bytes.

@@ -2,8 +2,9 @@
 //! written on a phone's entry for it: who holds what is asked of the grants at each exchange, so a grant that has ended
 //! gives nothing from that moment on.
 //!
-//! Promises: a carer's binding ends with the grant at the latest, and revoking a grant lists it. Refuses: passing a grant
-//! on. Only who holds the carer in their own right holds the dependant.
+//! Promises: a carer's binding ends with the grant at the latest, and revoking a grant lists it, as erasing the carer does;
+//! of an erased member no grant is left on either side. Refuses: passing a grant on. Only who holds the carer in their own
+//! right holds the dependant.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -30,7 +31,7 @@ use super::values::{DeviceV2, OperationAnswerV1};
 use super::{ATTEMPTS_MAX, Draft, Service};
 use crate::store::{BYTES_MAX, COMMIT_KEYS_MAX, Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
 
-/// A member's grants. Those that are over leave when another is entered.
+/// A member's grants. Those that are over leave on both sides when another is entered.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct GrantsV1 {
     /// As a carer, with the signed bytes; at most [`GRANTS_MAX`], one a dependant.
@@ -46,6 +47,21 @@ pub(crate) struct SignedGrantV1 {
     pub(crate) grant: Grant,
     /// The signed bytes.
     pub(crate) signed: Vec<u8>,
+}
+
+impl GrantsV1 {
+    /// All of them, held and given.
+    fn all(&self) -> impl Iterator<Item = Grant> {
+        self.held.iter().map(|held| held.grant).chain(self.given.iter().copied())
+    }
+
+    /// Takes out what `ended` names; says whether there was any.
+    pub(crate) fn end(&mut self, ended: impl Fn(&Grant) -> bool) -> bool {
+        let before = self.held.len() + self.given.len();
+        self.held.retain(|held| !ended(&held.grant));
+        self.given.retain(|grant| !ended(grant));
+        self.held.len() + self.given.len() < before
+    }
 }
 
 impl Schema for GrantsV1 {
@@ -108,10 +124,11 @@ impl<S: Store> Service<S> {
             let dependant = self.demand_member(&new.dependant).await?;
             let carer = self.demand_member(&new.carer).await?;
             let grant = checked(new, dependant.id, carer.id, operation)?;
-            let (mut given, mut held) = (self.grants(dependant.id).await?, self.grants(carer.id).await?);
             let today = operation.now.day();
-            given.value.given.retain(|grant| grant.until >= today);
-            held.value.held.retain(|held| held.grant.until >= today);
+            if !(self.drop_over(dependant.id, today).await? && self.drop_over(carer.id, today).await?) {
+                continue;
+            }
+            let (mut given, mut held) = (self.grants(dependant.id).await?, self.grants(carer.id).await?);
             if let Some(there) = given.value.given.iter().find(|there| there.carer == carer.id) {
                 return match (Grant { time: there.time, ..grant }) == *there {
                     true => Ok(Applied::Duplicate),
@@ -129,6 +146,9 @@ impl<S: Store> Service<S> {
             let docs = &mut draft.commit.docs;
             docs.push(write_grants(dependant.id, &given)?);
             docs.push(write_grants(carer.id, &held)?);
+            // As they are: to a member that is being erased meanwhile nothing is given.
+            docs.push(dependant.write(&*self.entropy)?);
+            docs.push(carer.write(&*self.entropy)?);
             docs.push(operation.remember(OperationAnswerV1::Applied)?);
             docs.push(self.audit(operation, AuditAction::AddGrant, dependant.subject(), 0)?);
             draft.commit.announce.push(carer.id);
@@ -152,19 +172,16 @@ impl<S: Store> Service<S> {
             }
             let dependant = self.demand_member(dependant).await?;
             let carer = self.demand_member(carer).await?;
-            let (mut given, mut held) = (self.grants(dependant.id).await?, self.grants(carer.id).await?);
-            let before = given.value.given.len();
-            given.value.given.retain(|grant| grant.carer != carer.id);
-            held.value.held.retain(|held| held.grant.dependant != dependant.id);
-            if given.value.given.len() == before {
+            let parted = self.part(dependant.id, carer.id).await?;
+            if parted.is_empty() {
                 return Err(Refusal::NotFound.into());
             }
             let mut draft = Draft::default();
-            let whole = self.retire_granted(&dependant, &carer, operation, &mut draft).await?;
+            let today = operation.now.day();
+            let whole = self.retire_granted(&dependant, &carer, today, &mut draft).await?;
             if whole {
                 let docs = &mut draft.commit.docs;
-                docs.push(write_grants(dependant.id, &given)?);
-                docs.push(write_grants(carer.id, &held)?);
+                docs.extend(parted);
                 docs.push(operation.remember(OperationAnswerV1::Applied)?);
                 docs.push(self.audit(operation, AuditAction::RevokeGrant, dependant.subject(), 0)?);
                 draft.commit.announce.push(dependant.id);
@@ -192,44 +209,87 @@ impl<S: Store> Service<S> {
         device: &DeviceV2,
     ) -> Result<(), ServiceFault> {
         for own in &device.members {
-            let (mut given, mut held) = (self.grants(dependant).await?, self.grants(own.member).await?);
-            let before = held.value.held.len();
-            held.value.held.retain(|held| held.grant.dependant != dependant);
-            if own.member == dependant || held.value.held.len() == before {
+            let docs = self.part(dependant, own.member).await?;
+            if docs.is_empty() {
                 continue;
             }
-            given.value.given.retain(|grant| grant.carer != own.member);
-            let mut draft = Draft::default();
-            draft.commit.docs = vec![write_grants(dependant, &given)?, write_grants(own.member, &held)?];
             // Nobody else writes to this store now.
-            let _ = self.commit(draft).await?;
+            let _ = self.store.commit(Commit { docs, ..Commit::default() }).await?;
         }
         Ok(())
     }
 
-    /// Removes everything that grants tell of a member who is erased, on both sides.
-    pub(crate) async fn leave_grants(&self, member: MemberId) -> Result<(), ServiceFault> {
-        let own = self.grants(member).await?;
-        if own.expected == Expected::Absent {
-            return Ok(());
-        }
-        for grant in own.value.given.iter().chain(own.value.held.iter().map(|held| &held.grant)) {
-            let other = if grant.carer == member { grant.dependant } else { grant.carer };
-            let mut theirs = self.grants(other).await?;
-            theirs.value.given.retain(|grant| grant.carer != member);
-            theirs.value.held.retain(|held| held.grant.dependant != member);
-            let docs = vec![write_grants(other, &theirs)?];
-            if self.store.commit(Commit { docs, ..Commit::default() }).await? == Outcome::Lost {
-                return Err(lost_races());
+    /// Takes a member who is erased out of all grants, on both sides, and retires what the member's phones have of others,
+    /// one grant after the other: an interrupted one goes on with those that are left.
+    pub(crate) async fn leave_grants(&self, member: &OpenMember) -> Result<(), ServiceFault> {
+        let mut lost = 0;
+        while lost < ATTEMPTS_MAX {
+            let own = self.grants(member.id).await?;
+            if own.expected == Expected::Absent {
+                return Ok(());
+            }
+            let mut draft = Draft::default();
+            match own.value.all().next() {
+                Some(grant) => self.leave_grant(member, &grant, &mut draft).await?,
+                None => {
+                    let gone = DocWrite { key: grants_key(member.id), expected: own.expected, bytes: None };
+                    draft.commit.docs.push(gone);
+                }
+            }
+            if self.commit(draft).await? == Outcome::Lost {
+                lost += 1;
             }
         }
-        let gone = DocWrite { key: grants_key(member), expected: own.expected, bytes: None };
-        let announce = vec![member];
-        let commit = Commit { docs: vec![gone], announce, ..Commit::default() };
-        match self.commit(Draft { commit, ..Draft::default() }).await? {
-            Outcome::Applied => Ok(()),
-            Outcome::Lost => Err(lost_races()),
+        Err(lost_races())
+    }
+
+    /// Ends one grant of a member who is erased, or a part of its bindings when they are too many for a commit.
+    async fn leave_grant(
+        &self,
+        member: &OpenMember,
+        grant: &Grant,
+        draft: &mut Draft<'_, '_>,
+    ) -> Result<(), ServiceFault> {
+        let parted = self.part(grant.dependant, grant.carer).await?;
+        let dependant = match grant.carer == member.id {
+            true => self.open_any_member(grant.dependant).await?,
+            // Of the member's own cards none is good any more.
+            false => None,
+        };
+        let whole = match dependant {
+            Some(dependant) => self.retire_granted(&dependant, member, self.clock.now().day(), draft).await?,
+            None => true,
+        };
+        if whole {
+            draft.commit.docs.extend(parted);
+            draft.commit.announce.push(grant.dependant);
         }
+        Ok(())
+    }
+
+    /// Takes a member out of grants that are over, on both sides; `false` when somebody else was faster.
+    async fn drop_over(&self, member: MemberId, today: Day) -> Result<bool, ServiceFault> {
+        let own = self.grants(member).await?.value;
+        for over in own.all().filter(|grant| grant.until < today) {
+            let docs = self.part(over.dependant, over.carer).await?;
+            if self.store.commit(Commit { docs, ..Commit::default() }).await? == Outcome::Lost {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The writes that end a grant on both sides; none where there is none. Read before the cards that go into the same
+    /// commit: it is lost then when a binding was made by the grant meanwhile.
+    async fn part(&self, dependant: MemberId, carer: MemberId) -> Result<Vec<DocWrite>, ServiceFault> {
+        let mut writes = Vec::new();
+        for member in [dependant, carer] {
+            let mut found = self.grants(member).await?;
+            if found.value.end(|grant| (grant.dependant, grant.carer) == (dependant, carer)) {
+                writes.push(write_grants(member, &found)?);
+            }
+        }
+        Ok(writes)
     }
 
     /// Retires what the carer's phones have of the dependant's cards, as much as one commit takes; says whether that is all.
@@ -237,7 +297,7 @@ impl<S: Store> Service<S> {
         &self,
         dependant: &OpenMember,
         carer: &OpenMember,
-        operation: &Operation,
+        today: Day,
         draft: &mut Draft<'_, '_>,
     ) -> Result<bool, ServiceFault> {
         let phones = self.phones_without(carer, dependant.id).await?;
@@ -252,7 +312,7 @@ impl<S: Store> Service<S> {
                 return Ok(false);
             }
             for number in numbers {
-                self.retire(&mut card, number, operation.now.day(), &mut draft.status)?;
+                self.retire(&mut card, number, today, &mut draft.status)?;
             }
             draft.commit.docs.push(card.write(&dependant.key, &*self.entropy)?);
         }

@@ -1,46 +1,78 @@
 //! Erasure of a member: what is left of whom, wherever it was interrupted, and what an older store is worth then.
 
+use bhyt_core::card::{Binding, CardClaims};
 use bhyt_core::codec;
-use bhyt_core::ids::MemberId;
+use bhyt_core::cose::Signed;
+use bhyt_core::grant::{GrantRelation, GrantScope};
+use bhyt_core::ids::{MemberId, StatusIndex};
+use bhyt_core::personal::edit::Edit;
+use bhyt_core::personal::ids::EntryId;
+use bhyt_core::personal::values::{Line, Petition, PetitionKind, Text};
 use bhyt_core::seal::SealKey;
+use bhyt_core::status::build::StatusSets;
 use bhyt_core::status::reason::SetNumber;
-use bhyt_core::sync::admin::{AdminCommand, AdminReply, Applied};
+use bhyt_core::sync::admin::{AdminCommand, AdminReply, Applied, NewGrant};
 use bhyt_core::sync::audit::{AuditQuery, ShortMember};
 use bhyt_core::sync::erasure::{ErasureReason, ErasureView};
 use bhyt_core::sync::messages::{Follow, Refusal, Reply};
 use bhyt_server::member_keys::MemberKeyFile;
 use bhyt_server::service::values_members::{MemberV2, WrappedKeyV1};
-use bhyt_server::service::{Service, ServiceFault};
+use bhyt_server::service::{Service, ServiceFault, sweep_erased};
 use bhyt_server::store::{Commit, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
+use bhyt_tests::papers::{put, visit, visit_record};
 
-use crate::world::{DAY, Phone, STORE_KEY, World, card_row, member_row, number, open_under, social};
-
-const KINDS: [DocKind; 8] = [
-    DocKind::Meta,
-    DocKind::Member,
-    DocKind::Alias,
-    DocKind::Card,
-    DocKind::Device,
-    DocKind::OneTimeCode,
-    DocKind::Operation,
-    DocKind::StatusEntry,
-];
+use crate::personal::{Hand, hand_in};
+use crate::shared_store::SharedStore;
+use crate::world::{
+    DAY, Phone, START, STORE_KEY, World, card_row, member_row, number, open_under, public, social,
+};
 
 fn erase(n: u8) -> AdminCommand {
     AdminCommand::EraseMember { member: social(n), reason: ErasureReason::Request }
 }
 
-/// Two members with a card and a phone each.
+/// Two members with a card, a phone, a record and a petition each, who have each other's cards on their phones.
 async fn two() -> (World, Phone, Phone) {
     let world = World::new().await;
     for n in [1, 2] {
         world.command(AdminCommand::ImportMembers(vec![member_row(n)])).await.unwrap();
         world.command(AdminCommand::IssueCard(card_row(n))).await.unwrap();
+        let record = put(&social(n), visit_record(visit("LK-1", 2)));
+        world.command(AdminCommand::ImportRecords(vec![record])).await.unwrap();
     }
     let (mut first, mut second) = (world.phone(1, 1).await, world.phone(2, 2).await);
-    first.sync(&world).await;
-    second.sync(&world).await;
+    grant(&world, 1, 2, 300).await;
+    grant(&world, 2, 1, 300).await;
+    for phone in [&mut first, &mut second] {
+        phone.sync(&world).await;
+        assert_eq!(phone.session.members().len(), 2);
+        hand_petition_in(&world, phone).await;
+    }
     (world, first, second)
+}
+
+async fn grant(world: &World, dependant: u8, carer: u8, days: i64) {
+    let (dependant, carer, until) =
+        (social(dependant), social(carer), world.service.now().day().plus_days(days));
+    let (scope, relation) = (GrantScope::CardAndRecords, GrantRelation::Spouse);
+    let grant = NewGrant { dependant, carer, scope, relation, from: None, until };
+    let added = world.command(AdminCommand::AddGrant(Box::new(grant))).await;
+    assert_eq!(added, Ok(AdminReply::Applied(Applied::Accepted)));
+}
+
+async fn hand_petition_in(world: &World, phone: &Phone) {
+    let (subject, text) = (Line::parse("Thẻ").unwrap(), Text::parse("Sai ngày sinh").unwrap());
+    let petition = Petition { kind: PetitionKind::Request, subject, text };
+    let mut hand = Hand::new(phone.seed, phone.member);
+    let operation = hand.edit(&Edit::HandIn { id: EntryId([5; 16]), at: START, petition });
+    hand_in(world, &hand, vec![operation]).await;
+}
+
+/// The binding by which a phone shows this member's card.
+fn binding_of(phone: &Phone, member: MemberId) -> (StatusIndex, Binding) {
+    let card = Signed::<CardClaims>::decode(&phone.session.members()[&member].credentials[0]).unwrap();
+    let claims = card.verify(&public(11)).unwrap().into_claims();
+    (claims.status_index, claims.binding.unwrap())
 }
 
 async fn erasures(world: &World) -> Vec<ErasureView> {
@@ -50,18 +82,25 @@ async fn erasures(world: &World) -> Vec<ErasureView> {
     }
 }
 
-/// Everything that says whose it is, in key or value.
-async fn traces(world: &World, phone: &Phone) -> Vec<DocKey> {
+/// Where the store says this member's id, in key or value, whatever kind of thing it is.
+async fn traces(store: &SharedStore, member: MemberId) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
-    for kind in KINDS {
-        for (key, doc) in world.store.doc_scan(kind, None, 1_000).await.unwrap() {
-            let bytes = [key.id.as_slice(), &doc.bytes].concat();
-            if bytes.windows(16).any(|window| window == phone.member.0) {
+    let mut copy = store.copy().await.unwrap();
+    while let Some((writes, rest)) = copy.next().await.unwrap() {
+        for (key, value) in writes {
+            let bytes = [key.as_slice(), &value.unwrap_or_default()].concat();
+            if bytes.windows(16).any(|window| window == member.0) {
                 found.push(key);
             }
         }
+        copy = rest;
     }
     found
+}
+
+/// Of an erased member: that it was erased, and codes that nobody used yet, which open nothing and are trimmed.
+fn may_stay(key: &[u8]) -> bool {
+    [DocKind::Erasure, DocKind::OneTimeCode].iter().any(|kind| key.starts_with(&[b'd', *kind as u8]))
 }
 
 async fn check_gone(world: &World, phone: &mut Phone) {
@@ -73,24 +112,30 @@ async fn check_gone(world: &World, phone: &mut Phone) {
     assert_eq!(world.command(AdminCommand::ShowCard(number(1))).await, Err(Refusal::NotFound));
     assert_eq!(world.store.head(member).await.unwrap(), None);
     assert_eq!(world.store.read(member, 0, 9).await.unwrap(), []);
-    // A code that nobody used yet names its member until it is trimmed; it opens nothing.
-    let traces = traces(world, phone).await;
-    assert!(traces.iter().all(|key| key.kind == DocKind::OneTimeCode), "{traces:?}");
-    // The card is listed, and the phone is told to wipe.
+    let traces = traces(&world.store, member).await;
+    assert!(traces.iter().all(|key| may_stay(key)), "{traces:?}");
+    // The card is listed, and so is what the phone had of the other member; it is told to wipe both.
     let mut terminal = world.terminal(9).await;
     world.sync_terminal(9, &mut terminal).await;
     let list = terminal.status().expect("a list").list();
     let withdrawn = list.sets().find(|(set, _)| *set == SetNumber::new(1).unwrap());
     assert_eq!(withdrawn.expect("a set").1.iter().count(), 1);
+    let held: Vec<_> = phone.session.members().keys().copied().collect();
+    for other in held.iter().filter(|other| **other != member) {
+        let (index, binding) = binding_of(phone, *other);
+        assert!(StatusSets::from_list(list).binding_retired(index, binding.number));
+    }
     let replies = world.ask(phone.seed, phone.session.request(Follow::Once)).await;
-    assert_eq!(replies, [Reply::Retired(member), Reply::Done]);
+    let told: Vec<_> = held.into_iter().map(Reply::Retired).chain([Reply::Done]).collect();
+    assert_eq!(replies, told);
 }
 
 async fn check_there(world: &World, phone: &mut Phone) {
     let shown = world.command(AdminCommand::ShowMember(social(2))).await;
-    assert!(matches!(&shown, Ok(AdminReply::Member(view)) if view.records == 1), "{shown:?}");
+    assert!(matches!(&shown, Ok(AdminReply::Member(view)) if view.records == 2), "{shown:?}");
     phone.sync(world).await;
     assert_eq!(phone.credentials().len(), 1);
+    assert_eq!(phone.session.members().len(), 1, "of the other nothing is left");
 }
 
 #[tokio::test]
@@ -180,6 +225,54 @@ async fn an_older_store_and_every_key_that_is_left_open_nothing_of_an_erased_mem
     world.store = older_still;
     world.restart().await;
     assert!(world.command(AdminCommand::ShowMember(first.member.to_hex())).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_backup_that_is_swept_names_nobody_who_was_erased_since() {
+    let (world, first, second) = two().await;
+    let backup = world.store.deep_copy();
+    assert!(traces(&backup, first.member).await.len() > 12);
+    sweep_erased(&backup, |member| member == first.member).await.unwrap();
+    let traces_left = traces(&backup, first.member).await;
+    assert!(traces_left.iter().all(|key| may_stay(key)), "{traces_left:?}");
+    assert!(traces(&backup, second.member).await.len() > 6);
+}
+
+#[tokio::test]
+async fn grants_that_were_over_long_before_an_erasure_tell_nothing_of_it_either() {
+    let (world, first, _) = two().await;
+    world.command(AdminCommand::ImportMembers(vec![member_row(3)])).await.unwrap();
+    grant(&world, 3, 1, 10).await;
+    world.clock.advance(11 * DAY);
+    // What is over leaves when another is entered, on both sides.
+    world.command(AdminCommand::RevokeGrant { dependant: social(2), carer: social(1) }).await.unwrap();
+    grant(&world, 2, 1, 10).await;
+    world.command(erase(1)).await.unwrap();
+    world.clock.advance(7 * DAY);
+    world.service.erase_due().await.unwrap();
+    let traces = traces(&world.store, first.member).await;
+    assert!(traces.iter().all(|key| may_stay(key)), "{traces:?}");
+}
+
+#[tokio::test]
+async fn a_grant_that_is_entered_while_its_carer_is_erased_does_not_outlive_the_carer() {
+    for turns in 0..40 {
+        let (world, ..) = two().await;
+        world.command(AdminCommand::ImportMembers(vec![member_row(3)])).await.unwrap();
+        let carer = world.phone(3, 3).await.member;
+        world.command(erase(3)).await.unwrap();
+        world.clock.advance(7 * DAY);
+        let until = world.service.now().day().plus_days(9);
+        let (scope, relation) = (GrantScope::Card, GrantRelation::Child);
+        let grant = NewGrant { dependant: social(1), carer: social(3), scope, relation, from: None, until };
+        // Ready to be written before the erasure begins, and written later and later.
+        world.store.hold_up(turns);
+        let enter = world.command(AdminCommand::AddGrant(Box::new(grant)));
+        let (_, erased) = tokio::join!(enter, world.service.erase_due());
+        assert_eq!(erased.unwrap(), 1);
+        let traces = traces(&world.store, carer).await;
+        assert!(traces.iter().all(|key| may_stay(key)), "after {turns} turns: {traces:?}");
+    }
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ use bhyt_core::sync::personal::{PersonalContent, PersonalCursor, PersonalReply, 
 use crate::world::{START, World, peer, public};
 
 /// A phone's part of a document, by hand.
-struct Hand {
+pub(crate) struct Hand {
     seed: u8,
     install: u8,
     document: PersonalDocument,
@@ -23,13 +23,13 @@ struct Hand {
 }
 
 impl Hand {
-    fn new(seed: u8, member: MemberId) -> Self {
+    pub(crate) fn new(seed: u8, member: MemberId) -> Self {
         let document = PersonalDocument::begin(member);
         let cursor = PersonalCursor::of(&document);
         Self { seed, install: 1, document, cursor, next: 0 }
     }
 
-    fn edit(&mut self, edit: &Edit) -> Operation {
+    pub(crate) fn edit(&mut self, edit: &Edit) -> Operation {
         let actor = ActorId::new(public(self.seed).key_id(), [self.install; 8]);
         let change = self.document.edit(edit, actor, Writer::Device).unwrap().unwrap();
         self.next += 1;
@@ -64,7 +64,7 @@ fn number(last: u8) -> Edit {
     Edit::Phone(Phone::parse(&format!("09000000{last:02}")))
 }
 
-async fn hand_in(world: &World, hand: &Hand, operations: Vec<Operation>) -> PersonalReply {
+pub(crate) async fn hand_in(world: &World, hand: &Hand, operations: Vec<Operation>) -> PersonalReply {
     let mut replies = world.ask(hand.seed, Request::SyncPersonal(hand.request(operations))).await;
     assert_eq!(replies.pop(), Some(Reply::Done));
     match replies.pop() {

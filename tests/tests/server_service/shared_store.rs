@@ -11,20 +11,31 @@ use bhyt_server::store::{
 };
 
 #[derive(Clone, Debug, Default)]
-pub(crate) struct SharedStore(Arc<MemoryStore>, Arc<AtomicU32>);
+pub(crate) struct SharedStore {
+    inner: Arc<MemoryStore>,
+    /// Writes until one fails.
+    failing: Arc<AtomicU32>,
+    /// Turns that the next commit lets pass.
+    waiting: Arc<AtomicU32>,
+}
 
 impl SharedStore {
     /// The `n`th write from now on fails, and all after it, until this is called again; 0 is never.
     pub(crate) fn fail_in(&self, n: u32) {
-        self.1.store(n, Ordering::SeqCst);
+        self.failing.store(n, Ordering::SeqCst);
+    }
+
+    /// The next commit lets others have this many turns first.
+    pub(crate) fn hold_up(&self, turns: u32) {
+        self.waiting.store(turns, Ordering::SeqCst);
     }
 
     fn write(&self) -> Result<(), StoreFault> {
-        match self.1.load(Ordering::SeqCst) {
+        match self.failing.load(Ordering::SeqCst) {
             0 => Ok(()),
             1 => Err(StoreFault::Closed),
             left => {
-                self.1.store(left - 1, Ordering::SeqCst);
+                self.failing.store(left - 1, Ordering::SeqCst);
                 Ok(())
             }
         }
@@ -34,13 +45,13 @@ impl SharedStore {
 impl SharedStore {
     /// As a backup: what is here now, and nothing that comes after.
     pub(crate) fn deep_copy(&self) -> Self {
-        Self(Arc::new(self.0.as_ref().clone()), Arc::default())
+        Self { inner: Arc::new(self.inner.as_ref().clone()), ..Self::default() }
     }
 }
 
 impl Store for SharedStore {
     async fn head(&self, member: MemberId) -> Result<Option<StoredHead>, StoreFault> {
-        self.0.head(member).await
+        self.inner.head(member).await
     }
 
     async fn read(
@@ -49,11 +60,11 @@ impl Store for SharedStore {
         from: u32,
         pages_max: usize,
     ) -> Result<Vec<StoredPage>, StoreFault> {
-        self.0.read(member, from, pages_max).await
+        self.inner.read(member, from, pages_max).await
     }
 
     async fn doc_get(&self, key: &DocKey) -> Result<Option<Doc>, StoreFault> {
-        self.0.doc_get(key).await
+        self.inner.doc_get(key).await
     }
 
     async fn doc_scan(
@@ -62,30 +73,32 @@ impl Store for SharedStore {
         after: Option<Vec<u8>>,
         docs_max: usize,
     ) -> Result<Vec<(DocKey, Doc)>, StoreFault> {
-        self.0.doc_scan(kind, after, docs_max).await
+        self.inner.doc_scan(kind, after, docs_max).await
     }
 
     async fn commit(&self, commit: Commit) -> Result<Outcome, StoreFault> {
         // As with a disk, others get on meanwhile: who staged at the same time races for the same revisions.
-        tokio::task::yield_now().await;
+        for _ in 0..=self.waiting.swap(0, Ordering::SeqCst) {
+            tokio::task::yield_now().await;
+        }
         self.write()?;
-        self.0.commit(commit).await
+        self.inner.commit(commit).await
     }
 
     async fn erase(&self, member: MemberId) -> Result<(), StoreFault> {
         self.write()?;
-        self.0.erase(member).await
+        self.inner.erase(member).await
     }
 
     async fn tail(&self, shard: Shard, after: u64, changes_max: usize) -> Result<Vec<Change>, StoreFault> {
-        self.0.tail(shard, after, changes_max).await
+        self.inner.tail(shard, after, changes_max).await
     }
 
     async fn tail_end(&self, shard: Shard) -> Result<u64, StoreFault> {
-        self.0.tail_end(shard).await
+        self.inner.tail_end(shard).await
     }
 
     async fn copy(&self) -> Result<StoreCopy, StoreFault> {
-        self.0.copy().await
+        self.inner.copy().await
     }
 }
