@@ -70,7 +70,7 @@ impl Feed {
     fn request(&self) -> Request {
         let extent = Extent { epoch: Epoch(0), size: 0 };
         let cursor = MemberCursor { member: MEMBER, extent, state: [7; 16] };
-        let members = vec![FeedPlace { cursor, staged: 0 }];
+        let members = vec![FeedPlace { cursor, staged: 0, personal: None }];
         Request::SyncFeeds(SyncFeeds { trust: 1, members, follow: Follow::Once })
     }
 

@@ -150,9 +150,7 @@ const CARDS_RATIO: Promise = Promise {
           as many keys of the same sizes written to a store of as many members by the same adapter, in batches of the \
           same size, eight at most to a sync; two threads that sign and one that writes, as in the server. In turn, a \
           tenth at a time.",
-    cause: "Members' keys hang on a tree of keys, from which one can be taken for good: opening a member's row takes 32 hashes \
-            more than before, and a card's import opens one a card. Before the tree the ratio was 0.663; how much of the \
-            difference the tree is has not been measured.",
+    cause: "",
 };
 const RSS_MB: Promise = Promise {
     id: "import.rss_mb",

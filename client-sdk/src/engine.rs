@@ -20,7 +20,6 @@ use tokio::time::{sleep, timeout};
 
 use crate::error::{Problem, SdkError};
 use crate::events::{Event, EventListener};
-use crate::handing_in::Asking;
 use crate::host::blocking;
 use crate::keys::DeviceKeys;
 use crate::link::{Conversation, Dialer, Link, ahead_seconds, close, ended, next_news, welcomed};
@@ -59,8 +58,8 @@ pub(crate) trait Side: Send + Sync + std::fmt::Debug + 'static {
         Err(SdkError::untrusted(UnexpectedReply))
     }
 
-    /// What is to be handed in; with `all`, what is to be asked too.
-    fn outgoing(&self, _keys: &DeviceKeys, _all: bool) -> Result<Vec<SyncPersonal>, SdkError> {
+    /// What is to be handed in.
+    fn outgoing(&self, _keys: &DeviceKeys) -> Result<Vec<SyncPersonal>, SdkError> {
         Ok(Vec::new())
     }
 
@@ -244,7 +243,7 @@ impl<S: Side> Engine<S> {
                 },
                 () = self.outgoing.notified() => {
                     let _turn = self.turn.lock().await;
-                    self.hand_in(&connection, Asking::Little, listener).await?;
+                    self.hand_in(&connection, listener).await?;
                 }
                 () = self.nudge.notified() => {
                     self.converse(&connection, Follow::Stay, listener).await?;
@@ -302,7 +301,7 @@ impl<S: Side> Engine<S> {
             self.run_errands(connection, listener).await?;
             // Side by side: neither needs the other's answer, and together they take one round trip.
             let exchange = self.exchange(connection, follow, listener);
-            let (done, handed_in) = tokio::join!(exchange, self.hand_in(connection, Asking::All, listener));
+            let (done, handed_in) = tokio::join!(exchange, self.hand_in(connection, listener));
             match done {
                 Err(Broken::AskAgain(_)) if asks_left > 0 => asks_left -= 1,
                 Ok(_) if self.side.errand().is_some() => {}

@@ -12,15 +12,6 @@ use crate::events::EventListener;
 use crate::host::blocking;
 use crate::link::Conversation;
 
-/// What a phone asks when it hands in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Asking {
-    /// Of documents with edits that wait.
-    Little,
-    /// Of every document.
-    All,
-}
-
 impl<S: Side> Engine<S> {
     /// There is something to hand in: while connected it goes at once.
     pub(crate) fn nudge_outgoing(&self) {
@@ -31,10 +22,9 @@ impl<S: Side> Engine<S> {
     pub(crate) async fn hand_in(
         &self,
         connection: &ClientConnection,
-        asking: Asking,
         listener: &dyn EventListener,
     ) -> Result<(), SdkError> {
-        for asked in self.side.outgoing(&self.keys, asking == Asking::All)? {
+        for asked in self.side.outgoing(&self.keys)? {
             let mut next = Some(asked);
             for _ in 0..HAND_IN_ROUNDS_MAX {
                 let Some(asked) = next.take() else { break };

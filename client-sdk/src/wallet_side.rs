@@ -26,7 +26,11 @@ impl Side for WalletStore {
     type Session = WalletSession;
 
     fn session(&self, keys: &DeviceKeys) -> Result<WalletSession, SdkError> {
-        self.make_session(keys.presentation.public_key()?)
+        let requests = self.personal_requests(keys)?.into_iter();
+        // Those with edits to hand in are asked about as they are handed in.
+        let asked = requests.filter(|request| request.operations.is_empty());
+        let asked = asked.map(|request| (request.member, request.cursor)).collect();
+        self.make_session(keys.presentation.public_key()?, &asked)
     }
 
     fn request(session: &mut WalletSession, follow: Follow) -> Request {
@@ -70,18 +74,10 @@ impl Side for WalletStore {
         Ok(())
     }
 
-    fn outgoing(&self, keys: &DeviceKeys, all: bool) -> Result<Vec<SyncPersonal>, SdkError> {
-        let members: Vec<_> = self.held().members.keys().copied().collect();
-        let mut asked = Vec::new();
-        for member in members {
-            let owner = self.owner(member, keys)?;
-            let (request, waits) =
-                self.personal().look(&owner, |state| (state.request(), state.waiting().next().is_some()))?;
-            if all || waits {
-                asked.push(request);
-            }
-        }
-        Ok(asked)
+    fn outgoing(&self, keys: &DeviceKeys) -> Result<Vec<SyncPersonal>, SdkError> {
+        let mut requests = self.personal_requests(keys)?;
+        requests.retain(|request| !request.operations.is_empty());
+        Ok(requests)
     }
 
     fn take_answer(
@@ -141,6 +137,19 @@ impl Side for WalletStore {
 
     fn keep_progress(&self, progress: &StoredProgress) -> Result<(), SdkError> {
         self.put_progress(progress)
+    }
+}
+
+impl WalletStore {
+    /// What is to be said to the server about the personal document of each of the phone's own members.
+    fn personal_requests(&self, keys: &DeviceKeys) -> Result<Vec<SyncPersonal>, SdkError> {
+        let own: Vec<_> = {
+            let held = self.held();
+            let own = held.members.iter().filter(|(_, member)| member.grant.is_none());
+            own.map(|(id, _)| *id).collect()
+        };
+        let request = |member| self.personal().look(&self.owner(member, keys)?, |state| state.request());
+        own.into_iter().map(request).collect()
     }
 }
 

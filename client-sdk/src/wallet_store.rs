@@ -17,6 +17,7 @@ use bhyt_core::limits::WALLET_MEMBERS_MAX;
 use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::{RecordKind, Seq};
 use bhyt_core::seal::SealKey;
+use bhyt_core::sync::personal::PersonalCursor;
 use bhyt_core::sync::wallet::{Effect, MemberState, MemberUpdate, WalletSession};
 use bhyt_core::time::{Day, UnixSeconds};
 use bhyt_core::trust::TrustBundle;
@@ -138,21 +139,26 @@ impl WalletStore {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A session over what is held, for the holder of `presentation_key`.
-    pub(crate) fn make_session(&self, presentation_key: PresentationKey) -> Result<WalletSession, SdkError> {
+    /// A session over what is held, for the holder of `presentation_key`, that asks about these personal documents.
+    pub(crate) fn make_session(
+        &self,
+        presentation_key: PresentationKey,
+        personal: &BTreeMap<MemberId, PersonalCursor>,
+    ) -> Result<WalletSession, SdkError> {
         let held = self.held();
         let trust = held.trust.clone().ok_or(SdkError::NotActivated)?;
         if held.members.is_empty() {
             return Err(SdkError::NotActivated);
         }
-        let state = |member: &HeldMember| MemberState {
+        let state = |id: &MemberId, member: &HeldMember| MemberState {
             feed: member.cached.feed.clone(),
             staged: member.cached.staged.pages().to_vec(),
             credentials: member.cached.credentials.clone(),
             presentation_key,
             grant: member.grant.as_ref().map(|held| held.signed.clone()),
+            personal: personal.get(id).cloned(),
         };
-        let members = held.members.iter().map(|(id, member)| (*id, state(member)));
+        let members = held.members.iter().map(|(id, member)| (*id, state(id, member)));
         Ok(WalletSession::new(trust, members.collect()))
     }
 

@@ -85,6 +85,7 @@ impl Wallet {
             credentials: Vec::new(),
             presentation_key: Phone::new(8).binding(day(2026, 11, 1)).key,
             grant: None,
+            personal: None,
         };
         let mut session = WalletSession::new(trust, [(MEMBER, state)].into());
         session.request(Follow::Once);
@@ -397,7 +398,7 @@ impl Wallet {
 
     fn place(&mut self) -> FeedPlace {
         match self.session.request(Follow::Once) {
-            Request::SyncFeeds(sync) => *sync.members.first().unwrap(),
+            Request::SyncFeeds(sync) => sync.members.first().unwrap().clone(),
             other => panic!("{other:?}"),
         }
     }

@@ -17,7 +17,7 @@ use crate::presentation::Proof;
 use crate::presentation_key::PresentationKey;
 use crate::status::StatusVersion;
 use crate::sync::admin::{AdminReply, AdminRequest};
-use crate::sync::personal::{PersonalReply, SyncPersonal};
+use crate::sync::personal::{PersonalCursor, PersonalReply, SyncPersonal};
 use crate::time::UnixSeconds;
 
 /// The server's first words; a client is connected when it has read them.
@@ -189,13 +189,16 @@ pub struct SyncFeeds {
     pub follow: Follow,
 }
 
-/// Where a phone is with one member's feed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a phone is with one member.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FeedPlace {
     /// What it holds verified.
     pub cursor: MemberCursor,
     /// Records beyond those that came before an answer was cut short, and wait for a head over them.
     pub staged: u64,
+    /// What the phone knows the server to have of the member's personal document. `None` asks nothing of it: the phone has
+    /// edits to hand in, and asks with them, or holds the member by a grant.
+    pub personal: Option<PersonalCursor>,
 }
 
 /// What a phone holds of one member.

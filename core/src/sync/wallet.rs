@@ -17,6 +17,7 @@ use crate::record::Seq;
 use crate::sync::messages::{
     FeedPlace, FeedReply, Follow, MemberCursor, Refusal, Reply, Request, SyncFeeds, state_digest,
 };
+use crate::sync::personal::PersonalCursor;
 use crate::sync::staged::Staged;
 use crate::time::UnixSeconds;
 use crate::trust::{self, KeyUse, TrustBundle, TrustError};
@@ -34,6 +35,8 @@ pub struct MemberState {
     pub presentation_key: PresentationKey,
     /// The signed grant by which a carer's phone holds the member; `None` on the member's own.
     pub grant: Option<Vec<u8>>,
+    /// What is asked about the member's personal document; the answer is [`Reply::Personal`], which is not the session's.
+    pub personal: Option<PersonalCursor>,
 }
 
 impl MemberState {
@@ -74,6 +77,7 @@ impl WalletSession {
         let place = |(member, state): (&MemberId, &MemberState)| FeedPlace {
             cursor: state.cursor(*member),
             staged: self.staged.get(member).map_or(0, Staged::records),
+            personal: state.personal.clone(),
         };
         let members = self.members.iter().map(place).collect();
         Request::SyncFeeds(SyncFeeds { trust: self.trust.claims().version, members, follow })
@@ -298,7 +302,8 @@ impl WalletSession {
         let staged = kept.as_ref().filter(|_| all).map(|kept| kept.staged.clone()).unwrap_or_default();
         let credentials = kept.map(|kept| kept.credentials).unwrap_or_default();
         let signed = Some(bytes.to_vec());
-        let state = MemberState { feed, staged, credentials, presentation_key, grant: signed };
+        let state =
+            MemberState { feed, staged, credentials, presentation_key, grant: signed, personal: None };
         self.members.insert(dependant, state);
         Ok(vec![Effect::Granted(Box::new(grant))])
     }

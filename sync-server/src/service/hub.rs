@@ -15,7 +15,6 @@ use tokio::sync::Notify;
 
 use super::answer::Peer;
 use super::feed_answer::FeedForm;
-use super::values_personal::Stamp;
 
 /// All seats taken.
 #[derive(Clone, Debug, Default)]
@@ -135,7 +134,7 @@ pub struct Seat {
 struct SeatState {
     following: Following,
     /// How far the client is in the personal documents that it has asked for.
-    personal: BTreeMap<MemberId, (PersonalCursor, Stamp)>,
+    personal: BTreeMap<MemberId, PersonalCursor>,
     news: News,
 }
 
@@ -232,7 +231,7 @@ impl Seat {
     }
 
     /// How far the client is in a member's personal document; `None` when it never asked.
-    pub(crate) fn personal(&self, member: MemberId) -> Option<(PersonalCursor, Stamp)> {
+    pub(crate) fn personal(&self, member: MemberId) -> Option<PersonalCursor> {
         lock(&self.state).personal.get(&member).cloned()
     }
 
@@ -241,8 +240,8 @@ impl Seat {
     pub(crate) fn note_personal(
         &self,
         member: MemberId,
-        place: Option<(PersonalCursor, Stamp)>,
-    ) -> Option<(PersonalCursor, Stamp)> {
+        place: Option<PersonalCursor>,
+    ) -> Option<PersonalCursor> {
         let mut state = lock(&self.state);
         match place {
             Some(place) => state.personal.insert(member, place),

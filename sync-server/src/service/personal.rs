@@ -14,7 +14,7 @@ use bhyt_core::personal::ids::{ActorId, EntryId, Writer};
 use bhyt_core::receipt::{Receipt, ReceiptSeal};
 use bhyt_core::seal::SealKey;
 use bhyt_core::sync::messages::{Refusal, Reply};
-use bhyt_core::sync::personal::{PersonalContent, PersonalReply, SyncPersonal};
+use bhyt_core::sync::personal::{PersonalContent, PersonalCursor, PersonalReply, SyncPersonal};
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::trust::KeyUse;
 use bhyt_platform::entropy::make_bytes;
@@ -65,8 +65,23 @@ impl<S: Store> Service<S> {
         member: MemberId,
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
-        let Some((cursor, stamp)) = seat.personal(member) else { return Ok(()) };
-        if self.personal_stamp(member).await?.is_none_or(|there| there == stamp) {
+        match seat.personal(member) {
+            Some(cursor) => self.tell_personal(seat, member, cursor, sink).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a phone that is so far in a member's document what it lacks, if anything.
+    pub(crate) async fn tell_personal(
+        &self,
+        seat: &Seat,
+        member: MemberId,
+        cursor: PersonalCursor,
+        sink: &mut impl ReplySink,
+    ) -> Result<(), Stop> {
+        // Before anything is read: what changes from here on is news.
+        seat.note_personal(member, Some(cursor.clone()));
+        if self.is_personal_at(member, &cursor).await? {
             return Ok(());
         }
         let author = Author { key: seat.peer().key.key_id(), install: [0; 8], writer: Writer::Device };
@@ -93,17 +108,14 @@ impl<S: Store> Service<S> {
             let handed = self.look_up(&member, author, sync, now).await?;
             let merged = merge_aside(member.id, &found, handed.clone()).await?;
             let (answers, mut docs) = self.answers(&member, author, &handed, &merged, now)?;
-            let mut stamp = found.stamp;
             if let Some(saved) = &merged.saved {
-                stamp = make_bytes(&*self.entropy);
-                docs.extend(self.write_personal(member.id, &member.key, &found, saved, stamp)?);
+                docs.extend(self.write_personal(member.id, &member.key, &found, saved, &merged.cursor)?);
                 docs.extend(petition_writes(member.id, &merged, now)?);
                 // As it is: a member that is being erased meanwhile gets nothing more.
                 docs.push(member.write(&*self.entropy)?);
             }
             // Before others can be told of it: to whom it came back as an answer it is no news.
-            let before =
-                seat.and_then(|seat| seat.note_personal(member.id, Some((merged.cursor.clone(), stamp))));
+            let before = seat.and_then(|seat| seat.note_personal(member.id, Some(merged.cursor.clone())));
             if docs.is_empty() || self.commit_personal(member.id, docs).await? == Outcome::Applied {
                 if merged.cursor.generation > merged.generation {
                     self.forget_operations(&member, merged.generation).await?;

@@ -4,14 +4,16 @@
 //! Promises: what is loaded is one document as it was at one moment, though its parts are read one after the other.
 
 use bhyt_core::ids::MemberId;
+use bhyt_core::personal::document::PersonalDocument;
 use bhyt_core::seal::SealKey;
+use bhyt_core::sync::personal::PersonalCursor;
 use bhyt_platform::entropy::make_bytes;
 use zeroize::Zeroizing;
 
 use super::Service;
 use super::docs::{Found, write};
 use super::fault::ServiceFault;
-use super::values_personal::{PART_BYTES, PARTS_MAX, PersonalPartV1, PersonalV1, Stamp};
+use super::values_personal::{PART_BYTES, PARTS_MAX, PersonalPartV1, PersonalV1};
 use crate::store::{DocKey, DocKind, DocWrite, Expected, Store};
 
 /// A document as it was found.
@@ -19,16 +21,22 @@ use crate::store::{DocKey, DocKind, DocWrite, Expected, Store};
 pub(crate) struct FoundPersonal {
     expected: Expected,
     parts: u8,
-    pub(crate) stamp: Stamp,
     /// What [`bhyt_core::personal::document::PersonalDocument::save`] wrote; `None` before the first change.
     pub(crate) saved: Option<Zeroizing<Vec<u8>>>,
 }
 
 impl<S: Store> Service<S> {
-    /// The version of a member's document; `None` before its first change.
-    pub(crate) async fn personal_stamp(&self, member: MemberId) -> Result<Option<Stamp>, ServiceFault> {
+    /// Whether a member's document is where `cursor` says, without opening it.
+    pub(crate) async fn is_personal_at(
+        &self,
+        member: MemberId,
+        cursor: &PersonalCursor,
+    ) -> Result<bool, ServiceFault> {
         let found: Option<Found<PersonalV1>> = self.doc(WHAT, &header_key(member)).await?;
-        Ok(found.map(|found| found.value.stamp))
+        Ok(match found {
+            Some(found) => found.value.stamp == self.vault.personal_stamp(member, cursor),
+            None => *cursor == PersonalCursor::of(&PersonalDocument::begin(member)),
+        })
     }
 
     /// Loads a member's document.
@@ -40,14 +48,9 @@ impl<S: Store> Service<S> {
         let mut before = None;
         loop {
             let Some(found) = self.doc::<PersonalV1>(WHAT, &header_key(member)).await? else {
-                return Ok(FoundPersonal {
-                    expected: Expected::Absent,
-                    parts: 0,
-                    stamp: [0; 16],
-                    saved: None,
-                });
+                return Ok(FoundPersonal { expected: Expected::Absent, parts: 0, saved: None });
             };
-            let (revision, parts, stamp) = (found.revision, found.value.parts, found.value.stamp);
+            let (revision, parts) = (found.revision, found.value.parts);
             let mut sealed = found.value.first;
             for number in 0..parts.min(PARTS_MAX) {
                 let part: Option<Found<PersonalPartV1>> =
@@ -57,7 +60,7 @@ impl<S: Store> Service<S> {
             match key.open(&place(member), &sealed) {
                 Ok(saved) => {
                     let expected = Expected::Revision(revision);
-                    return Ok(FoundPersonal { expected, parts, stamp, saved: Some(saved) });
+                    return Ok(FoundPersonal { expected, parts, saved: Some(saved) });
                 }
                 // It was written while its parts were read, unless nobody wrote.
                 Err(_) if before != Some(revision) => before = Some(revision),
@@ -66,14 +69,14 @@ impl<S: Store> Service<S> {
         }
     }
 
-    /// The writes that store the document as it is now.
+    /// The writes that store the document as it is now, at `cursor`.
     pub(crate) fn write_personal(
         &self,
         member: MemberId,
         key: &SealKey,
         found: &FoundPersonal,
         saved: &[u8],
-        stamp: Stamp,
+        cursor: &PersonalCursor,
     ) -> Result<Vec<DocWrite>, ServiceFault> {
         let sealed = key.seal(&place(member), saved, &make_bytes::<24>(&*self.entropy));
         let mut chunks = sealed.chunks(PART_BYTES).map(<[u8]>::to_vec);
@@ -93,6 +96,7 @@ impl<S: Store> Service<S> {
         for number in parts..found.parts {
             writes.push(DocWrite { key: part_key(member, number), expected: Expected::Any, bytes: None });
         }
+        let stamp = self.vault.personal_stamp(member, cursor);
         let header = PersonalV1 { stamp, parts, first };
         writes.push(write(WHAT, header_key(member), found.expected, &header)?);
         Ok(writes)

@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use bhyt_core::ids::{CardNumber, MemberId, PersonalNumber, SocialNumber};
 use bhyt_core::seal::SealKey;
+use bhyt_core::sync::personal::PersonalCursor;
 use bhyt_platform::entropy::{Entropy, make_bytes};
 
 use super::fault::ServiceFault;
 use super::parts::{MemberKeys, MemberKeysMark};
 use super::values_members::WrappedKeyV1;
+use super::values_personal::Stamp;
 use crate::backup_file;
 use crate::store::{DocKey, DocKind, StoreFault};
 
@@ -135,6 +137,18 @@ impl Vault {
     /// A keyed hash of an operator's command: equal for equal commands, and nothing to guess numbers with.
     pub(crate) fn hash_command(&self, command: &[u8]) -> [u8; 32] {
         self.index.blind(&[b"command/", command].concat())
+    }
+
+    /// A keyed hash of how far a personal document is: equal for equal cursors of one member, and tells nothing of it.
+    pub(crate) fn personal_stamp(&self, member: MemberId, cursor: &PersonalCursor) -> Stamp {
+        let heads = cursor.heads.iter().flat_map(|head| head.0);
+        let generation = cursor.generation.0.to_le_bytes();
+        let place = b"personal-stamp/".iter().copied().chain(member.0).chain(generation).chain(heads);
+        let mut stamp = [0; 16];
+        for (to, from) in stamp.iter_mut().zip(self.index.blind(&place.collect::<Vec<_>>())) {
+            *to = from;
+        }
+        stamp
     }
 
     /// Tells this store key from others, and tells nothing about it.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use bhyt_core::feed::{Epoch, Extent};
 use bhyt_core::ids::MemberId;
 use bhyt_core::keys::KeyId;
-use bhyt_core::limits::WALLET_MEMBERS_MAX;
+use bhyt_core::limits::{PERSONAL_HEADS_MAX, WALLET_MEMBERS_MAX};
 use bhyt_core::merkle::TreeHash;
 use bhyt_core::record::Seq;
 use bhyt_core::sync::messages::{
@@ -42,7 +42,7 @@ impl From<&SyncFeeds> for WalletSync {
 
 impl From<&SyncWallet> for WalletSync {
     fn from(sync: &SyncWallet) -> Self {
-        let places = sync.members.iter().map(|cursor| FeedPlace { cursor: *cursor, staged: 0 });
+        let places = sync.members.iter().map(|cursor| of_feed(*cursor));
         Self { trust: sync.trust, places: places.collect(), follow: sync.follow, form: FeedForm::Pages }
     }
 }
@@ -58,7 +58,9 @@ impl<S: Store> Service<S> {
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
         let asked: BTreeSet<MemberId> = sync.places.iter().map(|place| place.cursor.member).collect();
-        if sync.places.len() > WALLET_MEMBERS_MAX || asked.len() < sync.places.len() {
+        let cursors = sync.places.iter().filter_map(|place| place.personal.as_ref());
+        let long = cursors.into_iter().any(|cursor| cursor.heads.len() > PERSONAL_HEADS_MAX);
+        if long || sync.places.len() > WALLET_MEMBERS_MAX || asked.len() < sync.places.len() {
             return Err(Refusal::Malformed.into());
         }
         let holds = self.holds_of(device).await?;
@@ -78,14 +80,20 @@ impl<S: Store> Service<S> {
                     answer.send(Reply::Forgotten(place.cursor.member)).await?;
                 }
                 None => answer.send(Reply::Retired(place.cursor.member)).await?,
-                Some(held) => cursors.push(self.sync_member(id, held, place, &mut answer).await?),
+                Some(held) => {
+                    cursors.push(self.sync_member(id, held, place, &mut answer).await?);
+                    if let (None, Some(personal)) = (&held.grant, &place.personal) {
+                        let member = place.cursor.member;
+                        self.tell_personal(seat, member, personal.clone(), &mut answer).await?;
+                    }
+                }
             }
         }
         for (member, hold) in taken_up(&holds, |member| asked.contains(member)) {
             if sync.follow == Follow::Stay {
                 seat.follow_members(trust, sync.form, &[nothing_of(*member)]);
             }
-            let place = FeedPlace { cursor: nothing_of(*member), staged: 0 };
+            let place = of_feed(nothing_of(*member));
             cursors.push(self.sync_member(id, hold, &place, &mut answer).await?);
         }
         if sync.follow == Follow::Stay {
@@ -119,7 +127,7 @@ impl<S: Store> Service<S> {
                     answer.send(Reply::Retired(*member)).await?;
                 }
                 Some(hold) => {
-                    let place = FeedPlace { cursor: *cursor, staged: 0 };
+                    let place = of_feed(*cursor);
                     *cursor = self.sync_member(id, hold, &place, &mut answer).await?;
                     if hold.grant.is_none() {
                         self.send_personal_news(seat, *member, &mut answer).await?;
@@ -131,7 +139,7 @@ impl<S: Store> Service<S> {
         let new: Vec<_> = taken_up(&holds, there).collect();
         for (member, hold) in new {
             seat.follow_members(trust, form, &[nothing_of(*member)]);
-            let place = FeedPlace { cursor: nothing_of(*member), staged: 0 };
+            let place = of_feed(nothing_of(*member));
             let there = self.sync_member(id, hold, &place, &mut answer).await?;
             members.insert(*member, there);
         }
@@ -172,7 +180,7 @@ impl<S: Store> Service<S> {
         place: &FeedPlace,
         answer: &mut FeedAnswer<'_, impl ReplySink>,
     ) -> Result<MemberCursor, Stop> {
-        let FeedPlace { cursor, staged } = place;
+        let FeedPlace { cursor, staged, .. } = place;
         let holder = Holder::new(id, hold);
         let now = self.clock.now();
         let told = match self.restored {
@@ -252,6 +260,11 @@ fn taken_up(
     let count = holds.keys().filter(|member| there(member)).count();
     let new = holds.iter().filter(move |(member, hold)| hold.grant.is_some() && !there(member));
     new.take(WALLET_MEMBERS_MAX.saturating_sub(count))
+}
+
+/// What is known of where a phone is when it has not asked just now.
+fn of_feed(cursor: MemberCursor) -> FeedPlace {
+    FeedPlace { cursor, staged: 0, personal: None }
 }
 
 /// Where a phone is that has nothing, not even credentials.

@@ -138,11 +138,7 @@ pub(crate) fn requests() -> Vec<Request> {
         Request::from(activate),
         Request::Enrol(Enrol { token: text(), terminal_key: key }),
         Request::SyncWallet(SyncWallet { trust: 1, members: vec![cursor; 2], follow: Follow::Stay }),
-        Request::SyncFeeds(SyncFeeds {
-            trust: 1,
-            members: vec![FeedPlace { cursor, staged: 9 }; 2],
-            follow: Follow::Stay,
-        }),
+        Request::SyncFeeds(sync_feeds(cursor)),
         Request::SyncTerminal(SyncTerminal {
             trust: 1,
             status: Some((VERSION, key.key_id())),
@@ -154,6 +150,13 @@ pub(crate) fn requests() -> Vec<Request> {
     ]);
     requests.extend(crate::frames::grant_commands().map(admin));
     requests
+}
+
+fn sync_feeds(cursor: MemberCursor) -> SyncFeeds {
+    let personal = Some(crate::frames::sync_personal().cursor);
+    let members =
+        vec![FeedPlace { cursor, staged: 9, personal: None }, FeedPlace { cursor, staged: 0, personal }];
+    SyncFeeds { trust: 1, members, follow: Follow::Stay }
 }
 
 /// Replies of every kind.

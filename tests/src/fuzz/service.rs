@@ -244,6 +244,7 @@ impl World {
                 credentials: Vec::new(),
                 presentation_key,
                 grant: None,
+                personal: None,
             };
             let mut members = self.phones.get(&who).map(|it| it.members().clone()).unwrap_or_default();
             members.entry(member).or_insert(state);

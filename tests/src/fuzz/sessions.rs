@@ -71,6 +71,7 @@ impl Wallet {
             credentials: Vec::new(),
             presentation_key: Phone::new(8).key(),
             grant: None,
+            personal: None,
         };
         let members = MEMBERS.map(|member| (member, state(member))).into();
         let stored = MEMBERS.map(|member| (member, Vec::new())).into();

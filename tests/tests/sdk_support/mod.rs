@@ -318,7 +318,7 @@ impl State {
 
     fn answer_wallet(&mut self, sync: &SyncFeeds) -> Vec<Reply> {
         let mut replies = self.trust_after(sync.trust);
-        for FeedPlace { cursor, staged } in &sync.members {
+        for FeedPlace { cursor, staged, .. } in &sync.members {
             if !self.held {
                 replies.push(Reply::Retired(cursor.member));
                 continue;

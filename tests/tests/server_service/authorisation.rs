@@ -38,7 +38,7 @@ async fn a_member_that_the_device_does_not_hold_is_to_be_wiped() {
     sync.members[0].cursor.member = stranger;
     let replies = world.ask(1, Request::SyncFeeds(sync.clone())).await;
     assert_eq!(replies, [Reply::Retired(stranger), Reply::Done]);
-    sync.members.push(sync.members[0]);
+    sync.members.push(sync.members[0].clone());
     let replies = world.ask(1, Request::SyncFeeds(sync)).await;
     assert_eq!(replies, [Reply::Refused(Refusal::Malformed)]);
 }

@@ -247,3 +247,35 @@ async fn a_history_that_has_grown_begins_anew_and_an_edit_for_the_old_one_is_mad
     let reply = hand_in(&world, &busy, vec![handed.unwrap()]).await;
     assert!(matches!(reply.answers[..], [OperationAnswer::Duplicate(_)]), "{reply:?}");
 }
+
+#[tokio::test]
+async fn a_phone_says_in_its_sync_how_far_it_is_and_gets_what_it_lacks_in_the_same_answer() {
+    let world = World::new().await;
+    world.member_with_card().await;
+    let mut phone = world.phone(1, 1).await;
+    phone.sync(&world).await;
+    world.phone(2, 1).await;
+    let (mut here, mut there) = (Hand::new(1, phone.member), Hand::new(2, phone.member));
+    let Request::SyncFeeds(sync) = phone.session.request(Follow::Once) else { panic!() };
+    let at = |cursor: &PersonalCursor| {
+        let mut sync = sync.clone();
+        sync.members[0].personal = Some(cursor.clone());
+        Request::SyncFeeds(sync)
+    };
+    assert_eq!(world.ask(1, at(&here.cursor)).await, [Reply::Done], "nobody has written anything");
+
+    let operation = there.edit(&number(2));
+    there.take(&hand_in(&world, &there, vec![operation]).await);
+    let replies = world.ask(1, at(&here.cursor)).await;
+    let [Reply::Personal(reply), Reply::Done] = &replies[..] else { panic!("{replies:?}") };
+    here.take(reply);
+    assert_eq!(here.phone(), there.phone());
+    assert_eq!(world.ask(1, at(&here.cursor)).await, [Reply::Done], "now it has everything");
+
+    let replies = world.ask(1, at(&PersonalCursor::NOTHING)).await;
+    let [Reply::Personal(whole), Reply::Done] = &replies[..] else { panic!("{replies:?}") };
+    assert!(matches!(whole.content, PersonalContent::Document(_)));
+    let heads = vec![here.cursor.heads[0]; bhyt_core::limits::PERSONAL_HEADS_MAX + 1];
+    let long = PersonalCursor { heads, ..here.cursor };
+    assert_eq!(world.ask(1, at(&long)).await, [Reply::Refused(Refusal::Malformed)]);
+}

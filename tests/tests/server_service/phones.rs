@@ -122,7 +122,7 @@ async fn a_phone_in_another_epoch_or_ahead_is_told_from_the_start() {
         let Request::SyncFeeds(mut sync) = phone.session.request(Follow::Once) else { panic!() };
         let cursor = MemberCursor { extent, state: [0; 16], ..sync.members[0].cursor };
         // What it had staged is of there too.
-        sync.members[0] = FeedPlace { cursor, staged: 1 };
+        sync.members[0] = FeedPlace { cursor, staged: 1, personal: None };
         let replies = world.ask(1, Request::SyncFeeds(sync)).await;
         let [Reply::FeedHead { .. }, Reply::FeedBlock { block, .. }, Reply::Credentials { .. }, Reply::Done] =
             &replies[..]

@@ -272,7 +272,14 @@ pub(crate) struct Phone {
 impl Phone {
     pub(crate) fn new(world: &World, seed: u8, member: MemberId, presentation_key: PresentationKey) -> Self {
         let (feed, credentials) = (FeedState::new(member), Vec::new());
-        let state = MemberState { feed, staged: Vec::new(), credentials, presentation_key, grant: None };
+        let state = MemberState {
+            feed,
+            staged: Vec::new(),
+            credentials,
+            presentation_key,
+            grant: None,
+            personal: None,
+        };
         let members = BTreeMap::from([(member, state)]);
         Self { seed, member, session: WalletSession::new(world.authority.first(), members) }
     }
