@@ -3,7 +3,8 @@
 //!
 //! The index is a copy of what the feed says and catches up with it: records that came in another way (a clinic's, or
 //! one handed back after a restore) are found in the feed's pages when the index is next used. It is kept in pieces, in the
-//! order in which records came, each sealed under the member's key; a correction rewrites one of them.
+//! order in which records came, each sealed under the member's key; a correction rewrites the record's piece, and the last,
+//! which says how far the feed is in them.
 
 use std::collections::BTreeMap;
 
@@ -100,15 +101,16 @@ impl RecordIndex {
         }
     }
 
-    /// The writes that store it; the feed up to `covered` is in it.
+    /// The writes that store it; the feed up to `covered` is in it. The last piece says so: it is written also where a
+    /// correction changed an earlier one, or every later import would read the corrections again.
     pub(crate) fn writes(
         mut self,
         member: &OpenMember,
         covered: Seq,
         entropy: &dyn Entropy,
     ) -> Result<Vec<DocWrite>, ServiceFault> {
-        // Where the last piece is not written anyway, the few records since are looked at again another time.
-        if let Some(last) = self.pieces.last_mut().filter(|last| last.changed) {
+        if let Some(last) = self.pieces.last_mut() {
+            last.changed |= last.details.covered < covered;
             last.details.covered = covered;
         }
         let changed = self.pieces.iter().enumerate().filter(|(_, piece)| piece.changed);
