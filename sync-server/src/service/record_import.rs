@@ -20,7 +20,7 @@ use bhyt_core::sync::records::{NewRecord, RecordChange, RecordRow};
 use bhyt_platform::entropy::make_bytes;
 
 use super::cards::{alias_card, lost_races};
-use super::docs::{Found, OpenMember};
+use super::docs::Found;
 use super::fault::{ServiceFault, Stop};
 use super::feed::FeedTail;
 use super::operations::Operation;
@@ -33,7 +33,7 @@ use crate::store::{COMMIT_KEYS_MAX, Commit, Outcome, Store};
 
 /// The rows of one member, with their places in the frame.
 struct OfMember {
-    member: OpenMember,
+    member: MemberId,
     rows: Vec<(usize, Wanted)>,
 }
 
@@ -63,10 +63,10 @@ struct Staged {
     keys: usize,
 }
 
-/// What became of a member's rows; the commit has what they change, if they do.
+/// What became of a member's rows, and what they change, if they do.
 struct Made {
     outcomes: Vec<(usize, RowOutcome)>,
-    commit: Option<Commit>,
+    commit: Option<(AuditSubject, Commit)>,
 }
 
 impl<S: Store> Service<S> {
@@ -120,15 +120,13 @@ impl<S: Store> Service<S> {
                     continue;
                 }
             };
-            match self.member_of_row(row, &places).await {
-                Ok(Ok(RowMember::Known(place))) => {
-                    if let Some(of_member) = members.get_mut(place) {
-                        of_member.rows.push((at, wanted));
+            match self.member_of_row(row).await {
+                Ok(Ok(member)) => {
+                    let place = *places.entry(member).or_insert(members.len());
+                    match members.get_mut(place) {
+                        Some(of_member) => of_member.rows.push((at, wanted)),
+                        None => members.push_back(OfMember { member, rows: vec![(at, wanted)] }),
                     }
-                }
-                Ok(Ok(RowMember::New(member))) => {
-                    places.insert(member.id, members.len());
-                    members.push_back(OfMember { member: *member, rows: vec![(at, wanted)] });
                 }
                 Ok(Err(fault)) => set(at, RowOutcome::Failed(fault)),
                 Err(fault) => tracing::error!(error = chain(&fault), "row not looked at"),
@@ -138,11 +136,7 @@ impl<S: Store> Service<S> {
     }
 
     /// Whose row it is.
-    async fn member_of_row(
-        &self,
-        row: &RecordRow,
-        known: &BTreeMap<MemberId, usize>,
-    ) -> Result<Result<RowMember, RowFault>, ServiceFault> {
+    async fn member_of_row(&self, row: &RecordRow) -> Result<Result<MemberId, RowFault>, ServiceFault> {
         let failed = |reason| Ok(Err(fault(RowField::Member, reason)));
         if row.member.trim().is_empty() {
             return failed(RowReason::Missing);
@@ -162,14 +156,7 @@ impl<S: Store> Service<S> {
                 (_, None) => {}
             }
         }
-        let Some(id) = found else { return failed(RowReason::NotFound) };
-        if let Some(place) = known.get(&id) {
-            return Ok(Ok(RowMember::Known(*place)));
-        }
-        match self.open_member(id).await? {
-            Some(member) => Ok(Ok(RowMember::New(Box::new(member)))),
-            None => failed(RowReason::NotFound),
-        }
+        Ok(found.ok_or_else(|| fault(RowField::Member, RowReason::NotFound)))
     }
 
     async fn named_member(&self, name: &MemberName) -> Result<Option<MemberId>, ServiceFault> {
@@ -195,15 +182,15 @@ impl<S: Store> Service<S> {
                     continue;
                 }
             };
-            let keys = made.commit.as_ref().map_or(0, keys_of);
+            let keys = made.commit.as_ref().map_or(0, |(_, commit)| keys_of(commit));
             if staged.keys + keys > KEYS_OF_MEMBERS_MAX && staged.keys > 0 {
                 waiting.push_front(of_member);
                 break;
             }
             staged.keys += keys;
             staged.outcomes.extend(made.outcomes);
-            if let Some(commit) = made.commit {
-                staged.changed.push(of_member.member.subject());
+            if let Some((subject, commit)) = made.commit {
+                staged.changed.push(subject);
                 staged.commit.appends.extend(commit.appends);
                 staged.commit.docs.extend(commit.docs);
                 staged.commit.announce.extend(commit.announce);
@@ -239,8 +226,12 @@ impl<S: Store> Service<S> {
 
     async fn stage_member(&self, operation: &Operation, of: &OfMember) -> Result<Made, ServiceFault> {
         let OfMember { member, rows } = of;
-        let mut tail = self.feed_tail(member).await?;
-        let mut index = self.record_index(member, &tail).await?;
+        let Some(member) = self.open_member(*member).await? else {
+            let gone = RowOutcome::Failed(fault(RowField::Member, RowReason::NotFound));
+            return Ok(Made { outcomes: rows.iter().map(|(at, _)| (*at, gone)).collect(), commit: None });
+        };
+        let mut tail = self.feed_tail(&member).await?;
+        let mut index = self.record_index(&member, &tail).await?;
         let before = tail.next_seq();
         let mut outcomes = Vec::with_capacity(rows.len());
         for (at, wanted) in rows {
@@ -252,20 +243,13 @@ impl<S: Store> Service<S> {
         if end == before {
             return Ok(Made { outcomes, commit: None });
         }
-        let commit = Commit {
-            appends: vec![self.seal_feed(tail, &member.key, operation.now)?],
-            docs: index.writes(member, end, &*self.entropy)?,
-            announce: vec![member.id],
-        };
-        Ok(Made { outcomes, commit: Some(commit) })
+        let mut docs = index.writes(&member, end, &*self.entropy)?;
+        // As it is: a member that is being erased meanwhile gets nothing more.
+        docs.push(member.write(&*self.entropy)?);
+        let appends = vec![self.seal_feed(tail, &member.key, operation.now)?];
+        let commit = Commit { appends, docs, announce: vec![member.id] };
+        Ok(Made { outcomes, commit: Some((member.subject(), commit)) })
     }
-}
-
-/// Who a row speaks of.
-enum RowMember {
-    /// One that an earlier row spoke of, by its place.
-    Known(usize),
-    New(Box<OpenMember>),
 }
 
 /// A number that a source names a member by.

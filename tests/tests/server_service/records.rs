@@ -8,6 +8,7 @@ use bhyt_core::record::{Body, Content, Record, RecordKind};
 use bhyt_core::records::Fact;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, RowFault, RowField, RowOutcome, RowReason};
 use bhyt_core::sync::audit::AuditQuery;
+use bhyt_core::sync::erasure::ErasureReason;
 use bhyt_core::sync::messages::{Follow, Refusal, Reply};
 use bhyt_core::sync::records::{NewRecord, RecordChange, RecordRow};
 use bhyt_core::sync::wallet::Effect;
@@ -16,7 +17,7 @@ use bhyt_tests::papers::{contribution, notice, put, record, visit, visit_record}
 
 use RowOutcome::{Corrected, Retracted, Stored, Unchanged};
 
-use crate::world::{Phone, World, card_row, member_row, number, peer, social};
+use crate::world::{DAY, Phone, World, card_row, member_row, number, peer, social};
 
 async fn import(world: &World, rows: Vec<RecordRow>) -> Vec<RowOutcome> {
     match world.command(AdminCommand::ImportRecords(rows)).await {
@@ -270,6 +271,23 @@ async fn of_two_who_send_the_same_at_once_one_stores_it() {
     let both: Vec<_> = one.into_iter().zip(other).collect();
     assert!(both.iter().all(|pair| matches!(pair, (Stored, Unchanged) | (Unchanged, Stored))), "{both:?}");
     assert_eq!(news(&world, &mut phone).await.len(), 10);
+}
+
+#[tokio::test]
+async fn a_member_that_is_erased_while_its_records_are_on_their_way_gets_none() {
+    let world = World::new().await;
+    let phone = member_and_phone(&world).await;
+    let erase = AdminCommand::EraseMember { member: social(1), reason: ErasureReason::Request };
+    world.command(erase).await.unwrap();
+    world.clock.advance(30 * DAY);
+    let mut held = world.store.hold_next(|commit| !commit.appends.is_empty());
+    let (outcome, ()) = tokio::join!(one(&world, of_visit("LK-1", 1)), async {
+        held.reached().await;
+        assert_eq!(world.service.erase_due().await.unwrap(), 1);
+        held.release();
+    });
+    assert_eq!(outcome, failed(RowField::Member, RowReason::NotFound));
+    assert_eq!(world.store.head(phone.member).await.unwrap(), None, "nothing was written again");
 }
 
 #[tokio::test]

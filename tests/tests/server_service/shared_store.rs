@@ -1,7 +1,7 @@
-//! A memory store that outlives its service, as a disk does.
+//! A memory store that outlives its service, as a disk does, and in which a write can be made to fail or to wait.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use bhyt_core::ids::MemberId;
 use bhyt_server::store::memory::MemoryStore;
@@ -9,6 +9,7 @@ use bhyt_server::store::{
     Change, Commit, Doc, DocKey, DocKind, Outcome, Shard, Store, StoreCopy, StoreFault, StoredHead,
     StoredPage,
 };
+use tokio::sync::oneshot::{self, Receiver, Sender};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct SharedStore {
@@ -17,6 +18,32 @@ pub(crate) struct SharedStore {
     failing: Arc<AtomicU32>,
     /// Turns that the next commit lets pass.
     waiting: Arc<AtomicU32>,
+    /// What holds a commit until it is released.
+    gate: Arc<Mutex<Option<Gate>>>,
+}
+
+#[derive(Debug)]
+struct Gate {
+    holds: fn(&Commit) -> bool,
+    reached: Sender<()>,
+    opened: Receiver<()>,
+}
+
+/// A commit that is to wait.
+pub(crate) struct Held {
+    reached: Receiver<()>,
+    open: Sender<()>,
+}
+
+impl Held {
+    /// Returns once the commit is there and waits.
+    pub(crate) async fn reached(&mut self) {
+        (&mut self.reached).await.unwrap();
+    }
+
+    pub(crate) fn release(self) {
+        self.open.send(()).unwrap();
+    }
 }
 
 impl SharedStore {
@@ -28,6 +55,22 @@ impl SharedStore {
     /// The next commit lets others have this many turns first.
     pub(crate) fn hold_up(&self, turns: u32) {
         self.waiting.store(turns, Ordering::SeqCst);
+    }
+
+    /// The next commit of this kind waits until it is released; others overtake it.
+    pub(crate) fn hold_next(&self, holds: fn(&Commit) -> bool) -> Held {
+        let (reached, is_reached) = oneshot::channel();
+        let (open, opened) = oneshot::channel();
+        *self.gate.lock().unwrap() = Some(Gate { holds, reached, opened });
+        Held { reached: is_reached, open }
+    }
+
+    async fn wait(&self, commit: &Commit) {
+        let gate = self.gate.lock().unwrap().take_if(|gate| (gate.holds)(commit));
+        if let Some(gate) = gate {
+            gate.reached.send(()).unwrap();
+            gate.opened.await.unwrap();
+        }
     }
 
     fn write(&self) -> Result<(), StoreFault> {
@@ -81,6 +124,7 @@ impl Store for SharedStore {
         for _ in 0..=self.waiting.swap(0, Ordering::SeqCst) {
             tokio::task::yield_now().await;
         }
+        self.wait(&commit).await;
         self.write()?;
         self.inner.commit(commit).await
     }
