@@ -56,7 +56,7 @@ impl Attempts {
     /// Counts a failure.
     pub(crate) fn fail(&self, peer: &Peer, now: UnixSeconds) {
         for (source, _) in self.sources(peer) {
-            self.failures.count(source, now);
+            self.failures.count(source, 1, now);
         }
     }
 

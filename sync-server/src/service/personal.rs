@@ -101,11 +101,12 @@ impl<S: Store> Service<S> {
         sync: &SyncPersonal,
     ) -> Result<PersonalReply, Stop> {
         let now = self.clock.now();
+        let room = self.quotas.left(author.key, now);
         for _ in 0..ATTEMPTS_MAX {
             let missing = ServiceFault::Inconsistent { what: "member" };
             let member = self.open_member(sync.member).await?.ok_or(missing)?;
             let found = self.find_personal(member.id, &member.key).await?;
-            let handed = self.look_up(&member, author, sync, now).await?;
+            let handed = self.look_up(&member, author, sync, room).await?;
             let merged = merge_aside(member.id, &found, handed.clone()).await?;
             let (answers, mut docs) = self.answers(&member, author, &handed, &merged, now)?;
             if let Some(saved) = &merged.saved {
@@ -117,6 +118,7 @@ impl<S: Store> Service<S> {
             // Before others can be told of it: to whom it came back as an answer it is no news.
             let before = seat.and_then(|seat| seat.note_personal(member.id, Some(merged.cursor.clone())));
             if docs.is_empty() || self.commit_personal(member.id, docs).await? == Outcome::Applied {
+                self.quotas.take(author.key, merged.looked_at, now);
                 if merged.cursor.generation > merged.generation {
                     self.forget_operations(&member, merged.generation).await?;
                 }
@@ -175,15 +177,14 @@ impl<S: Store> Service<S> {
         member: &OpenMember,
         author: Author,
         sync: &SyncPersonal,
-        now: UnixSeconds,
+        room: u32,
     ) -> Result<HandedIn, Stop> {
         let mut operations = Vec::with_capacity(sync.operations.len());
         for operation in &sync.operations {
             let found: Option<Found<PersonalOperationV1>> =
                 self.doc(OPERATION, &operation_key(member.id, operation.id)).await?;
             let known = match found {
-                None if self.quotas.take(author.key, now) => Known::New,
-                None => Known::Over,
+                None => Known::New,
                 Some(found) => {
                     let place = operation_place(operation.id);
                     let details: PersonalOperationDetailsV1 =
@@ -197,7 +198,7 @@ impl<S: Store> Service<S> {
             operations.push((operation.clone(), known));
         }
         let actor = ActorId::new(author.key, author.install);
-        Ok(HandedIn { actor, writer: author.writer, cursor: sync.cursor.clone(), operations })
+        Ok(HandedIn { actor, writer: author.writer, cursor: sync.cursor.clone(), operations, room })
     }
 
     /// The answers, with the receipts of what is accepted, and the entries that remember them.

@@ -24,6 +24,8 @@ pub(crate) struct HandedIn {
     pub(crate) writer: Writer,
     pub(crate) cursor: PersonalCursor,
     pub(crate) operations: Vec<(Operation, Known)>,
+    /// New operations that are looked at; one more is over its device's quota.
+    pub(crate) room: u32,
 }
 
 /// What the table of operations says of an id.
@@ -35,8 +37,6 @@ pub(crate) enum Known {
     Same(ReceiptSeal),
     /// It was merged with other bytes.
     Other,
-    /// Nothing, and its device has handed in all that it may for now.
-    Over,
 }
 
 /// What is to be answered to an operation.
@@ -51,6 +51,8 @@ pub(crate) enum Judged {
 #[derive(Debug)]
 pub(crate) struct Merged {
     pub(crate) judged: Vec<Judged>,
+    /// New operations that were looked at.
+    pub(crate) looked_at: u32,
     /// The generation that took the operations in.
     pub(crate) generation: Generation,
     /// The document to store, when it has changed.
@@ -75,11 +77,12 @@ pub(crate) fn merge(member: MemberId, saved: Option<&[u8]>, handed: &HandedIn) -
     let from = (handed.cursor.generation == generation).then_some(handed.cursor.heads.as_slice());
     let from = from.filter(|heads| before.changes_since(heads).is_some());
     let (mut document, mut judged, mut rebuild) = (before.clone(), Vec::new(), false);
+    let mut looked_at = 0;
     for (operation, known) in &handed.operations {
         let outcome = match known {
             Known::Same(seal) => Judged::Duplicate(*seal),
             Known::Other => Judged::Rejected(Rejection::Reused),
-            Known::Over => Judged::Rejected(Rejection::Quota),
+            Known::New if looked_at == handed.room => Judged::Rejected(Rejection::Quota),
             Known::New if handed.cursor.generation != generation => Judged::Rejected(Rejection::Generation),
             Known::New => match admit(&document, operation, handed) {
                 Ok(Some(next)) => {
@@ -93,6 +96,8 @@ pub(crate) fn merge(member: MemberId, saved: Option<&[u8]>, handed: &HandedIn) -
                 }
             },
         };
+        let counts = matches!(known, Known::New) && outcome != Judged::Rejected(Rejection::Quota);
+        looked_at += u32::from(counts);
         judged.push(outcome);
         if matches!(outcome, Judged::Rejected(_)) {
             break;
@@ -110,6 +115,7 @@ pub(crate) fn merge(member: MemberId, saved: Option<&[u8]>, handed: &HandedIn) -
     };
     Ok(Merged {
         judged,
+        looked_at,
         generation,
         saved: (changed || !same).then(|| document.save()),
         cursor: PersonalCursor::of(&document),

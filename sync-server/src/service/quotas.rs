@@ -13,9 +13,14 @@ pub(crate) struct Quotas {
 }
 
 impl Quotas {
-    /// Counts one operation more; false when the device has used up its hour.
-    pub(crate) fn take(&self, device: KeyId, now: UnixSeconds) -> bool {
-        self.used.count(device, now) <= OPERATIONS_PER_WINDOW_MAX
+    /// How many new operations of the device are looked at until its hour is over.
+    pub(crate) fn left(&self, device: KeyId, now: UnixSeconds) -> u32 {
+        self.used.left(&device, OPERATIONS_PER_WINDOW_MAX, now)
+    }
+
+    /// Counts operations that were looked at. Two exchanges of one device at the same time may go over by one request.
+    pub(crate) fn take(&self, device: KeyId, operations: u32, now: UnixSeconds) {
+        self.used.count(device, operations, now);
     }
 }
 
@@ -37,11 +42,14 @@ mod tests {
     fn a_device_that_has_used_up_its_hour_waits_and_others_do_not() {
         let (quotas, now) = (Quotas::default(), UnixSeconds(1_000));
         let device = |number| KeyId([number; 8]);
-        for _ in 0..OPERATIONS_PER_WINDOW_MAX {
-            assert!(quotas.take(device(1), now));
-        }
-        assert!(!quotas.take(device(1), now.plus(WINDOW_SECONDS - 1)));
-        assert!(quotas.take(device(2), now));
-        assert!(quotas.take(device(1), now.plus(WINDOW_SECONDS)));
+        quotas.take(device(1), OPERATIONS_PER_WINDOW_MAX - 1, now);
+        assert_eq!(quotas.left(device(1), now), 1);
+        quotas.take(device(1), 2, now);
+        assert_eq!(quotas.left(device(1), now.plus(WINDOW_SECONDS - 1)), 0);
+        assert_eq!(quotas.left(device(2), now), OPERATIONS_PER_WINDOW_MAX);
+        let later = now.plus(WINDOW_SECONDS);
+        assert_eq!(quotas.left(device(1), later), OPERATIONS_PER_WINDOW_MAX);
+        quotas.take(device(1), 1, later);
+        assert_eq!(quotas.left(device(1), later), OPERATIONS_PER_WINDOW_MAX - 1);
     }
 }

@@ -26,8 +26,8 @@ impl<K: Eq + Hash> Windows<K> {
         Self { seconds, counts: Mutex::default() }
     }
 
-    /// Counts one more, and returns how many that makes in the source's window.
-    pub(crate) fn count(&self, source: K, now: UnixSeconds) -> u32 {
+    /// Counts so many more in the source's window.
+    pub(crate) fn count(&self, source: K, more: u32, now: UnixSeconds) {
         let mut counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
         if counts.len() >= SOURCES_MAX {
             counts.retain(|_, window| now.since(window.since) < self.seconds);
@@ -39,8 +39,14 @@ impl<K: Eq + Hash> Windows<K> {
         if now.since(window.since) >= self.seconds {
             *window = Window { since: now, count: 0 };
         }
-        window.count = window.count.saturating_add(1);
-        window.count
+        window.count = window.count.saturating_add(more);
+    }
+
+    /// How many are left of `limit` in the source's window.
+    pub(crate) fn left(&self, source: &K, limit: u32, now: UnixSeconds) -> u32 {
+        let counts = self.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        let window = counts.get(source).filter(|window| now.since(window.since) < self.seconds);
+        window.map_or(limit, |window| limit.saturating_sub(window.count))
     }
 
     /// Seconds until the window ends of a source that has reached `limit` in it.

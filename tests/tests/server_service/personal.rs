@@ -10,6 +10,7 @@ use bhyt_core::personal::values::Phone;
 use bhyt_core::receipt::Receipt;
 use bhyt_core::sync::messages::{Follow, MemberCursor, Refusal, Reply, Request, SyncWallet};
 use bhyt_core::sync::personal::{PersonalContent, PersonalCursor, PersonalReply, SyncPersonal};
+use bhyt_server::store::{Commit, DocKind};
 
 use crate::world::{START, World, peer, public};
 
@@ -78,6 +79,12 @@ fn rejected(reply: &PersonalReply) -> Rejection {
         Some(OperationAnswer::Rejected(rejection)) => *rejection,
         other => panic!("{other:?}"),
     }
+}
+
+/// How many were accepted, and nothing else was answered.
+fn accepted(reply: &PersonalReply) -> usize {
+    assert!(reply.answers.iter().all(|it| matches!(it, OperationAnswer::Accepted(_))), "{:?}", reply.answers);
+    reply.answers.len()
 }
 
 #[tokio::test]
@@ -194,6 +201,63 @@ async fn a_change_that_may_not_be_is_refused_and_harms_nothing() {
     // And the good one goes in as if nothing had been.
     let reply = hand_in(&world, &hand, vec![good]).await;
     assert!(matches!(reply.answers[..], [OperationAnswer::Accepted(_)]), "{reply:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_looked_at_does_not_count_against_the_hour() {
+    let world = World::new().await;
+    world.member_with_card().await;
+    let member = world.phone(1, 1).await.member;
+    let mut hand = Hand::new(1, member);
+    let bad = |n: u16| {
+        let id = n.to_be_bytes().repeat(8).try_into().unwrap();
+        Operation { id: OperationId(id), change: vec![1] }
+    };
+    let good: Vec<_> = (1..32).map(|n| hand.edit(&number(n))).collect();
+    let operations = [vec![bad(0)], good.clone()].concat();
+    for _ in 0..20 {
+        let reply = hand_in(&world, &hand, operations.clone()).await;
+        assert_eq!(reply.answers, [OperationAnswer::Rejected(Rejection::Malformed)]);
+    }
+    // An hour has 512: twenty were looked at.
+    assert_eq!(accepted(&hand_in(&world, &hand, good.clone()).await), 31);
+    for n in 0..512 - 20 - 31 {
+        assert_eq!(rejected(&hand_in(&world, &hand, vec![bad(n)]).await), Rejection::Malformed);
+    }
+    assert_eq!(rejected(&hand_in(&world, &hand, vec![bad(0)]).await), Rejection::Quota);
+    let again = hand_in(&world, &hand, good).await;
+    assert!(again.answers.iter().all(|answer| matches!(answer, OperationAnswer::Duplicate(_))), "{again:?}");
+    world.clock.advance(3_600);
+    assert_eq!(rejected(&hand_in(&world, &hand, vec![bad(0)]).await), Rejection::Malformed);
+}
+
+#[tokio::test]
+async fn operations_that_others_were_faster_than_count_once_against_the_hour() {
+    let world = World::new().await;
+    world.member_with_card().await;
+    let member = world.phone(1, 1).await.member;
+    world.phone(2, 1).await;
+    let (mut one, mut two) = (Hand::new(1, member), Hand::new(2, member));
+    let operations: Vec<_> = (0..32).map(|n| one.edit(&number(n))).collect();
+    let writes_document = |commit: &Commit| commit.docs.iter().any(|doc| doc.key.kind == DocKind::Personal);
+    let mut held = world.store.hold_next(writes_document);
+    let faster = async {
+        for n in 0..16 {
+            held.reached().await;
+            let operation = two.edit(&number(n));
+            two.take(&hand_in(&world, &two, vec![operation]).await);
+            std::mem::replace(&mut held, world.store.hold_next(writes_document)).release();
+        }
+        held.reached().await;
+        held.release();
+        std::future::pending().await
+    };
+    // An hour has 512: counted anew each time, the seventeenth would be over.
+    let reply = tokio::select! {
+        reply = hand_in(&world, &one, operations) => reply,
+        () = faster => unreachable!("it waits for the reply"),
+    };
+    assert_eq!(accepted(&reply), 32);
 }
 
 #[tokio::test]
