@@ -27,6 +27,7 @@ use super::status_changes::set_of;
 use super::values::{AliasV1, CardV1, DeviceV2, OperationAnswerV1};
 use super::values_members::ErasureV1;
 use super::{ATTEMPTS_MAX, Draft, Service};
+use crate::exit::chain;
 use crate::store::{Commit, Doc, DocKey, DocKind, DocWrite, Expected, Outcome, Store};
 
 impl<S: Store> Service<S> {
@@ -114,31 +115,42 @@ impl<S: Store> Service<S> {
     /// long as the audit trail. Says how many members were erased.
     ///
     /// # Errors
-    /// [`ServiceFault`]; what is left is done next time.
+    /// The first [`ServiceFault`]; one erasure that fails keeps no other from being done, and is tried again next time.
     pub async fn erase_due(&self) -> Result<u64, ServiceFault> {
         let _one = self.erasing_one.lock().await;
-        let now = self.clock.now();
-        let (mut after, mut erased) = (None, 0);
+        let (mut after, mut erased, mut failed) = (None, 0, None);
         loop {
             let docs = self.store.doc_scan(DocKind::Erasure, after, SCAN_DOCS).await?;
-            let Some((last, _)) = docs.last() else { return Ok(erased) };
+            let Some((last, _)) = docs.last() else { return failed.map_or(Ok(erased), Err) };
             after = Some(last.id.clone());
             for (key, doc) in docs {
                 let member = member_of(&key)?;
-                let found: Found<ErasureV1> = decode("erasure", &doc)?;
-                match found.value.done {
-                    None if found.value.begun || found.value.due <= now => {
-                        self.erase_member(member, found).await?;
-                        erased += 1;
+                match self.erase_if_due(member, key, &doc).await {
+                    Ok(done) => erased += u64::from(done),
+                    Err(fault) => {
+                        tracing::error!(%member, error = chain(&fault), "member not erased");
+                        failed.get_or_insert(fault);
                     }
-                    Some(done) if done.plus(self.settings.audit_kept.as_secs()) < now => {
-                        let expected = Expected::Revision(found.revision);
-                        self.commit_docs(vec![DocWrite { key, expected, bytes: None }]).await?;
-                    }
-                    _ => {}
                 }
             }
         }
+    }
+
+    async fn erase_if_due(&self, member: MemberId, key: DocKey, doc: &Doc) -> Result<bool, ServiceFault> {
+        let now = self.clock.now();
+        let found: Found<ErasureV1> = decode("erasure", doc)?;
+        match found.value.done {
+            None if found.value.begun || found.value.due <= now => {
+                self.erase_member(member, found).await?;
+                return Ok(true);
+            }
+            Some(done) if done.plus(self.settings.audit_kept.as_secs()) < now => {
+                let expected = Expected::Revision(found.revision);
+                self.commit_docs(vec![DocWrite { key, expected, bytes: None }]).await?;
+            }
+            _ => {}
+        }
+        Ok(false)
     }
 
     /// Reads which erasures have begun, before anybody is answered.

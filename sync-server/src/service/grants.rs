@@ -24,7 +24,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bindings::Holder;
 use super::cards::lost_races;
-use super::docs::{Found, OpenMember, holder_key, member_key, write};
+use super::docs::{Found, OpenMember, holder_key, write};
 use super::fault::{ServiceFault, Stop};
 use super::operations::Operation;
 use super::values::{DeviceV2, OperationAnswerV1};
@@ -89,17 +89,17 @@ impl<S: Store> Service<S> {
     pub(crate) async fn holds_of(&self, device: &DeviceV2) -> Result<BTreeMap<MemberId, Hold>, ServiceFault> {
         let today = self.clock.now().day();
         let mut holds = BTreeMap::new();
-        for own in &device.members {
+        // Of somebody who is being erased, or was, there is nothing to hold.
+        let members = || device.members.iter().filter(|own| !self.is_gone(own.member));
+        for own in members() {
             let key = own.presentation_key;
             for held in self.grants(own.member).await?.value.held {
-                // Of somebody who was erased there is nothing to hold.
-                let there = self.store.doc_get(&member_key(held.grant.dependant)).await?.is_some();
-                if there && held.grant.covers(today) {
+                if held.grant.covers(today) && !self.is_gone(held.grant.dependant) {
                     holds.entry(held.grant.dependant).or_insert(Hold { key, grant: Some(held) });
                 }
             }
         }
-        for own in &device.members {
+        for own in members() {
             holds.insert(own.member, Hold { key: own.presentation_key, grant: None });
         }
         Ok(holds)

@@ -50,7 +50,7 @@ impl<S: Store> Service<S> {
         sink: &mut impl ReplySink,
     ) -> Result<(), Stop> {
         check_bounds(sync)?;
-        if !device.members.iter().any(|held| held.member == sync.member) {
+        if self.is_gone(sync.member) || !device.members.iter().any(|held| held.member == sync.member) {
             return sink.send(Reply::Retired(sync.member)).await;
         }
         let author = Author { key: id, install: sync.install, writer: Writer::Device };

@@ -14,7 +14,7 @@ use bhyt_core::status::reason::SetNumber;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, Applied, NewGrant};
 use bhyt_core::sync::audit::{AuditQuery, ShortMember};
 use bhyt_core::sync::erasure::{ErasureReason, ErasureView};
-use bhyt_core::sync::messages::{Follow, Refusal, Reply};
+use bhyt_core::sync::messages::{Follow, Refusal, Reply, Request, SyncWallet};
 use bhyt_server::member_keys::MemberKeyFile;
 use bhyt_server::service::values_members::{MemberV2, WrappedKeyV1};
 use bhyt_server::service::{Service, ServiceFault, sweep_erased};
@@ -273,6 +273,40 @@ async fn a_grant_that_is_entered_while_its_carer_is_erased_does_not_outlive_the_
         let traces = traces(&world.store, carer).await;
         assert!(traces.iter().all(|key| may_stay(key)), "after {turns} turns: {traces:?}");
     }
+}
+
+#[tokio::test]
+async fn an_erasure_that_fails_holds_up_no_other_and_nobody_on_the_same_phone() {
+    let (world, first, second) = two().await;
+    // The first in the order of their ids is the one that fails.
+    let (broken, sound) = if first.member < second.member { (&first, &second) } else { (&second, &first) };
+    world.command(AdminCommand::ImportMembers(vec![member_row(3)])).await.unwrap();
+    world.command(AdminCommand::IssueCard(card_row(3))).await.unwrap();
+    let (held, other) = (world.phone(5, broken.seed).await, world.phone(5, 3).await);
+    for n in [1, 2] {
+        world.command(erase(n)).await.unwrap();
+    }
+    for (key, doc) in world.store.doc_scan(DocKind::Alias, None, 99).await.unwrap() {
+        if doc.bytes.windows(16).any(|window| window == broken.member.0) {
+            let write = DocWrite { key, expected: Expected::Any, bytes: Some(vec![0xff]) };
+            let commit = Commit { docs: vec![write], ..Commit::default() };
+            assert_eq!(world.store.commit(commit).await.unwrap(), Outcome::Applied);
+        }
+    }
+    world.clock.advance(7 * DAY);
+    assert!(matches!(world.service.erase_due().await, Err(ServiceFault::Value { .. })));
+    let done: Vec<_> = erasures(&world).await.iter().map(|it| (it.member, it.done.is_some())).collect();
+    assert_eq!(done, [(broken.member.into(), false), (sound.member.into(), true)]);
+    let cursors = [held.session, other.session].map(|mut session| match session.request(Follow::Once) {
+        Request::SyncWallet(sync) => sync.members,
+        Request::SyncFeeds(sync) => sync.members.iter().map(|place| place.cursor).collect(),
+        other => panic!("{other:?}"),
+    });
+    let sync = SyncWallet { trust: 1, members: cursors.concat(), follow: Follow::Once };
+    let replies = world.ask(5, Request::SyncWallet(sync)).await;
+    assert!(replies.contains(&Reply::Retired(broken.member)), "{replies:?}");
+    let got = |reply: &Reply| matches!(reply, Reply::Credentials { member, .. } if *member == other.member);
+    assert!(replies.iter().any(got) && replies.last() == Some(&Reply::Done), "{replies:?}");
 }
 
 #[tokio::test]
