@@ -1,9 +1,10 @@
 //! Secret files whose old bytes must not come back: replaced so that a power cut leaves the old file or the new one, and
 //! overwritten before they are removed.
 //!
-//! Promises: when [`replace`] returns the new bytes are durable and the old ones overwritten and gone; [`finish`] ends what
-//! a power cut interrupted. Refuses nothing. What it cannot promise: a file system or disk that writes elsewhere than it is
-//! told (copy on write, snapshots, flash that levels its wear) keeps old bytes where no program reaches them.
+//! Promises: when [`replace`] returns the new bytes are durable and the old ones overwritten and gone, also those that an
+//! earlier one could not destroy; [`finish`] ends what a power cut interrupted. Refuses nothing. What it cannot promise: a
+//! file system or disk that writes elsewhere than it is told (copy on write, snapshots, flash that levels its wear) keeps
+//! old bytes where no program reaches them.
 
 use std::fs::{self, File};
 use std::io::{self, Write as _};
@@ -16,6 +17,8 @@ use crate::files::{self, FileAccess, FileError, FileOperation, folder_of};
 /// # Errors
 /// [`FileError`]; [`finish`] says which of the two files counts.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    // Old bytes that could not be destroyed the last time would lose their name here, and nobody would find them.
+    finish(path)?;
     let (new, old) = (beside(path, NEW), beside(path, OLD));
     let opened = FileAccess::OwnerOnly.options().write(true).create(true).truncate(true).open(&new);
     let mut file = opened.map_err(FileError::at(FileOperation::Create, &new))?;
@@ -104,6 +107,26 @@ mod tests {
         {
             use std::os::unix::fs::PermissionsExt;
             assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    #[test]
+    fn what_an_earlier_replace_could_not_destroy_is_destroyed_by_the_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tree");
+        for (counts, left) in [(Some("second"), OLD), (Some("second"), NEW), (None, OLD)] {
+            let (left, spy) = (beside(&path, left), folder.path().join("spy"));
+            fs::write(&left, "first secret").unwrap();
+            fs::hard_link(&left, &spy).unwrap();
+            match counts {
+                Some(text) => fs::write(&path, text).unwrap(),
+                None => fs::remove_file(&path).unwrap(),
+            }
+            replace(&path, b"third").unwrap();
+            assert_eq!(fs::read(&path).unwrap(), b"third");
+            assert_eq!(fs::read(&spy).unwrap(), [0; 12], "{}", left.display());
+            fs::remove_file(&spy).unwrap();
+            assert_eq!(names(folder.path()), 1);
         }
     }
 
