@@ -25,6 +25,7 @@ pub struct KeyTree {
     id: [u8; 16],
     /// By the lowest place below the node.
     nodes: BTreeMap<u64, Node>,
+    erased: u128,
 }
 
 #[derive(Clone)]
@@ -38,7 +39,8 @@ type Key = Zeroizing<[u8; 32]>;
 impl KeyTree {
     /// The whole tree under 32 random bytes, and 16 that tell it from others.
     pub fn new(id: [u8; 16], root: [u8; 32]) -> Self {
-        Self { id, nodes: BTreeMap::from([(0, Node { depth: 0, key: Zeroizing::new(root) })]) }
+        let nodes = BTreeMap::from([(0, Node { depth: 0, key: Zeroizing::new(root) })]);
+        Self { id, nodes, erased: 0 }
     }
 
     /// Takes the leaf of this member away. `false` when it is away already.
@@ -64,6 +66,7 @@ impl KeyTree {
             }
             key = child(&key, way);
         }
+        self.erased += 1;
         Ok(true)
     }
 
@@ -90,8 +93,7 @@ impl KeyTree {
 
     /// Leaves that were taken away.
     pub fn erased(&self) -> u128 {
-        let leaves = |depth: u8| 1_u128 << (u32::from(LEAF_DEPTH - depth) * DIGIT_BITS);
-        leaves(0) - self.nodes.values().map(|node| leaves(node.depth)).sum::<u128>()
+        self.erased
     }
 
     /// The bytes of the tree. They are secret.
@@ -127,7 +129,7 @@ impl KeyTree {
         if !counted || <[u8; HASH_BYTES]>::from(Sha256::digest(body)) != *hash {
             return Err(malformed);
         }
-        let mut tree = Self { id: *id, nodes: BTreeMap::new() };
+        let mut tree = Self { id: *id, nodes: BTreeMap::new(), erased: leaves(0) };
         let mut least = Some(0);
         for node in nodes {
             let (first, rest) = node.split_first_chunk().ok_or(malformed)?;
@@ -140,6 +142,7 @@ impl KeyTree {
             least = (first | below).checked_add(1);
             let key = Zeroizing::new(key.try_into().map_err(|_| malformed)?);
             tree.nodes.insert(first, Node { depth, key });
+            tree.erased -= leaves(depth);
         }
         Ok(tree)
     }
@@ -186,6 +189,11 @@ fn digit(place: u64, depth: u8) -> u8 {
 
 fn shift_of(depth: u8) -> u32 {
     u32::from(LEAF_DEPTH - depth) * DIGIT_BITS
+}
+
+/// Leaves below a node of this depth. Nodes never overlap, so those of all nodes and those erased are the leaves of the root.
+fn leaves(depth: u8) -> u128 {
+    1 << (u32::from(LEAF_DEPTH - depth) * DIGIT_BITS)
 }
 
 /// The bits of a place that a node of this depth says nothing of.

@@ -83,7 +83,7 @@ pub enum AdminCommand {
     KeepMember(String),
     /// Erasures that are due and those that were done.
     ListErasures,
-    /// Everything that is kept of a member, by any alias.
+    /// What is kept of a member, by any alias.
     ExportMember(String),
     /// Let a carer's phones hold a dependant's card.
     AddGrant(Box<NewGrant>),

@@ -1,4 +1,4 @@
-//! Everything that is kept of a member, piece by piece: what an operator's program makes an archive of.
+//! What is kept of a member, piece by piece: what an operator's program makes an archive of.
 //!
 //! Enum variants are only ever appended.
 

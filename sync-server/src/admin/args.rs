@@ -98,7 +98,7 @@ pub enum MemberWhat {
         #[arg(long)]
         yes: bool,
     },
-    /// Write everything that is kept of a member into one archive, for the member.
+    /// Write member, cards, devices and all records into one archive, for the member.
     Export {
         /// The member, by any number.
         #[arg(value_name = "ID")]

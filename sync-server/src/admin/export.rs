@@ -1,4 +1,4 @@
-//! `admin member export ID --out FILE.zip`: everything that is kept of a member in one archive that a person can read and a
+//! `admin member export ID --out FILE.zip`: what is kept of a member in one archive that a person can read and a
 //! program can verify. Written beside its place, and put there whole.
 
 use std::path::Path;

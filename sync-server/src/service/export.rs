@@ -1,5 +1,6 @@
-//! Everything that is kept of a member, for the member: what the law lets people ask for (NĐ 356/2025), with the signed
-//! bytes that prove it. That it was read out stands in the audit trail before the first byte leaves.
+//! What is kept of a member, for the member: what the law lets people ask for (NĐ 356/2025), with the signed bytes that
+//! prove it. That it was read out stands in the audit trail before the first byte leaves. Not in it yet: the personal
+//! document with its petitions, and the grants that the member gave or holds.
 //!
 //! Promises: the pages are those that the head covers. Refuses to send a feed that grew so fast that head and pages never
 //! met.
@@ -21,7 +22,7 @@ use super::values::DeviceV2;
 use crate::store::{DocKind, Store};
 
 impl<S: Store> Service<S> {
-    /// Sends everything that is kept of a member.
+    /// Sends the member, cards, devices and the whole feed.
     pub(crate) async fn export_member(
         &self,
         operation: &Operation,
