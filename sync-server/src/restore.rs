@@ -201,7 +201,7 @@ pub fn describe_adopted(report: &AdoptReport) -> String {
     );
     match report.newer {
         true => format!(
-            "{list}: {} entries were not known, {} held cards are released.\n",
+            "{list}. Entries that were not known: {}. Held cards that are released: {}.\n",
             report.unknown_entries, report.released
         ),
         false => format!("{list} is not newer than the backup's own. Be sure that no newer one is about.\n"),

@@ -1,4 +1,4 @@
-//! The demo: everything once, from the issue of a card to seven verdicts without a network. Real QUIC, real sled, real
+//! The demo: everything once, from the issue of a card to eight verdicts without a network. Real QUIC, real sled, real
 //! signatures; three synthetic members in temporary folders that are removed at the end.
 
 mod scenes;

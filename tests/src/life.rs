@@ -159,7 +159,7 @@ const REGIMES: &[(BenefitKind, &str)] = &[
 const FACILITIES: &[(&str, &str)] = &[
     ("99001", "Bệnh viện Đa khoa Bình Minh Thử"),
     ("99014", "Trạm Y tế phường Tân Thuận Thử"),
-    ("99120", "Bệnh viện Nhân dân Hoà Bình Thử"),
+    ("99120", "Bệnh viện Nhân dân Hòa Bình Thử"),
     ("99033", "Phòng khám Đa khoa Sông Xanh Thử"),
 ];
 const DISEASES: &[(&str, &str)] = &[
@@ -169,10 +169,10 @@ const DISEASES: &[(&str, &str)] = &[
     ("K29", "Viêm dạ dày và tá tràng"),
     ("J20", "Viêm phế quản cấp"),
     ("M54", "Đau lưng"),
-    ("E78", "Rối loạn chuyển hoá lipoprotein và tình trạng tăng lipid máu khác"),
+    ("E78", "Rối loạn chuyển hóa lipoprotein và tình trạng tăng lipid máu khác"),
     ("K21", "Bệnh trào ngược dạ dày – thực quản"),
     ("H10", "Viêm kết mạc"),
-    ("M17", "Thoái hoá khớp gối"),
+    ("M17", "Thoái hóa khớp gối"),
     ("N39", "Các rối loạn khác của hệ tiết niệu"),
 ];
 const SERVICES: &[(&str, &str, i64)] = &[

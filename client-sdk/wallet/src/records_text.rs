@@ -84,7 +84,7 @@ pub(crate) fn history(revisions: &[RevisionView]) -> String {
         page.line(1, &words(&format!("Bản {number}, {at}"), &format!("Revision {number}, {at}")));
         match &revision.content {
             RevisionContent::Stands(found) => fact(&mut page, found),
-            RevisionContent::Retracted => page.line(2, &words("Đã thu hồi", "Retracted")),
+            RevisionContent::Retracted => page.line(2, &words("Đã rút lại", "Retracted")),
             RevisionContent::NeedsUpdate => {
                 page.line(2, &words("Cần phiên bản phần mềm mới hơn", "Needs a newer version"))
             }

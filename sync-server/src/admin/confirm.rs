@@ -13,12 +13,16 @@ pub(super) fn erasure(member: &str, yes: bool) -> Result<(), AdminError> {
         return Ok(());
     }
     let question = "\
-Xoá vĩnh viễn người tham gia này, kể cả trong mọi bản sao lưu. Gõ lại số để xác nhận.
+Xóa vĩnh viễn người tham gia này, kể cả trong mọi bản sao lưu. Gõ lại số để xác nhận.
 This erases the member for good, in every backup too. Type the number again to confirm: ";
     let mut out = io::stderr().lock();
     out.write_all(question.as_bytes()).and_then(|()| out.flush()).map_err(AdminError::Output)?;
     let mut answer = String::new();
     // A line that cannot be read confirms nothing.
-    let _ = io::stdin().lock().read_line(&mut answer);
+    let read = io::stdin().lock().read_line(&mut answer).unwrap_or(0);
+    if read == 0 {
+        // Nobody has ended the line of the question.
+        writeln!(out).map_err(AdminError::Output)?;
+    }
     if answer.trim() == member.trim() { Ok(()) } else { Err(AdminError::NotConfirmed) }
 }

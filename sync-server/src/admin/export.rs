@@ -121,7 +121,9 @@ fn kind_name(kind: RecordKind) -> String {
 const README: &str = "\
 DỮ LIỆU CỦA BẠN
 
-Tệp này chứa mọi thông tin mà máy chủ lưu về bạn. Hãy giữ kín: ai có tệp này đọc được tất cả.
+Tệp này chứa thông tin, thẻ, điện thoại và mọi hồ sơ mà máy chủ lưu về bạn. Chưa có trong tệp: những gì bạn tự ghi (liên
+hệ, ghi chú, nhắc việc, kiến nghị: xem trên điện thoại của bạn) và các ủy quyền cho người chăm sóc.
+Hãy giữ kín: ai có tệp này đọc được tất cả.
 
 nguoi-tham-gia.json   thông tin cá nhân
 the/                  các thẻ BHYT: .json để đọc, .cose là bản có chữ ký
@@ -130,7 +132,9 @@ ho-so/                hồ sơ: từng bản ghi theo thứ tự; head.cose là 
 
 YOUR DATA
 
-Everything that the server keeps of you. Keep it private: whoever has this file reads all of it.
+Your data, cards, phones and every record that the server keeps of you. Not in it yet: what you wrote yourself (contact
+details, notes, reminders, petitions: see your phone) and grants to carers.
+Keep it private: whoever has this file reads all of it.
 
 To verify: each record's leaf is the CBOR array [seq, kind_number, first_seq, revision, time, SHA-256(salt || body)], its
 hash SHA-256(0x00 || leaf); an erased record has its hash alone. The Merkle tree (RFC 9162) over all of them has the root in
