@@ -47,43 +47,53 @@ macro_rules! opaque_id {
 opaque_id!(MemberId);
 opaque_id!(OperationId);
 
-macro_rules! text_id {
-    ($(#[$doc:meta])* $name:ident, $accepts:expr) => {
+/// A text that is of its type's form: what [`crate::personal::values`] has in common with this module. The type adds `parse`.
+macro_rules! text_newtype {
+    ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[serde(try_from = "String", into = "String")]
         pub struct $name(String);
 
         impl $name {
-            /// Reads the printed form; `None` when it is not one.
-            pub fn parse(text: &str) -> Option<Self> {
-                let accepts: fn(&[u8]) -> bool = $accepts;
-                accepts(text.as_bytes()).then(|| Self(text.to_owned()))
-            }
-
-            /// The printed form.
+            /// The text, in its one form.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
         }
 
         impl TryFrom<String> for $name {
-            type Error = MalformedId;
-            fn try_from(text: String) -> Result<Self, MalformedId> {
-                Self::parse(&text).ok_or(MalformedId(stringify!($name)))
+            type Error = $crate::ids::MalformedId;
+            fn try_from(text: String) -> Result<Self, Self::Error> {
+                Self::parse(&text).ok_or($crate::ids::MalformedId(stringify!($name)))
             }
         }
 
         impl From<$name> for String {
-            fn from(id: $name) -> Self {
-                id.0
+            fn from(text: $name) -> Self {
+                text.0
             }
         }
 
-        impl fmt::Debug for $name {
+        impl std::fmt::Debug for $name {
             /// The type alone: the value is personal data.
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(concat!(stringify!($name), "(…)"))
+            }
+        }
+    };
+}
+pub(crate) use text_newtype;
+
+macro_rules! text_id {
+    ($(#[$doc:meta])* $name:ident, $accepts:expr) => {
+        text_newtype!($(#[$doc])* $name);
+
+        impl $name {
+            /// Reads the printed form; `None` when it is not one.
+            pub fn parse(text: &str) -> Option<Self> {
+                let accepts: fn(&[u8]) -> bool = $accepts;
+                accepts(text.as_bytes()).then(|| Self(text.to_owned()))
             }
         }
     };
@@ -141,11 +151,11 @@ impl CardNumber {
     }
 }
 
-/// A person's full name in Unicode NFC, 1 to [`NAME_BYTES_MAX`] bytes, without control characters and without
-/// space at either end or twice in a row.
-#[derive(Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
-pub struct FullName(String);
+text_newtype!(
+    /// A person's full name in Unicode NFC, 1 to [`NAME_BYTES_MAX`] bytes, without control characters and without
+    /// space at either end or twice in a row.
+    FullName
+);
 
 impl FullName {
     /// Normalises what a register holds: NFC, single spaces, none at the ends.
@@ -164,30 +174,6 @@ impl FullName {
         let plain = !text.chars().any(char::is_control);
         let spaced = text.split(' ').all(|word| !word.is_empty() && !word.contains(char::is_whitespace));
         (fits && plain && spaced && unicode_normalization::is_nfc(text)).then(|| Self(text.to_owned()))
-    }
-
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl TryFrom<String> for FullName {
-    type Error = MalformedId;
-    fn try_from(text: String) -> Result<Self, MalformedId> {
-        Self::parse(&text).ok_or(MalformedId("FullName"))
-    }
-}
-
-impl From<FullName> for String {
-    fn from(name: FullName) -> Self {
-        name.0
-    }
-}
-
-impl fmt::Debug for FullName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("FullName(…)")
     }
 }
 

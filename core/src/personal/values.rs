@@ -3,12 +3,10 @@
 //! Texts are NFC, without control characters but the line feed where several lines are allowed, and without space at the
 //! ends. None prints: they are personal data.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 use unicode_normalization::UnicodeNormalization;
 
-use crate::ids::{FullName, MalformedId};
+use crate::ids::{FullName, text_newtype};
 use crate::limits::{
     PERSONAL_EMAIL_BYTES_MAX, PERSONAL_LABEL_BYTES_MAX, PERSONAL_LINE_BYTES_MAX, PERSONAL_TEXT_BYTES_MAX,
 };
@@ -17,10 +15,7 @@ use crate::time::UnixSeconds;
 
 macro_rules! text {
     ($(#[$doc:meta])* $name:ident, $bytes_max:expr, $accepts:expr) => {
-        $(#[$doc])*
-        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(String);
+        text_newtype!($(#[$doc])* $name);
 
         impl $name {
             /// Makes NFC of what somebody typed and cuts space at the ends; `None` when it is still not of this form.
@@ -35,30 +30,6 @@ macro_rules! text {
                 let accepts: fn(&str) -> bool = $accepts;
                 let fits = (1..=$bytes_max).contains(&text.len()) && text.trim().len() == text.len();
                 (fits && unicode_normalization::is_nfc(text) && accepts(text)).then(|| Self(text.to_owned()))
-            }
-
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = MalformedId;
-            fn try_from(text: String) -> Result<Self, MalformedId> {
-                Self::parse(&text).ok_or(MalformedId(stringify!($name)))
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(text: $name) -> Self {
-                text.0
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(concat!(stringify!($name), "(…)"))
             }
         }
     };
