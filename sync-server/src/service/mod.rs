@@ -29,6 +29,8 @@ mod feed;
 mod feed_answer;
 #[doc(hidden)]
 pub mod fuzzing;
+#[cfg(test)]
+mod golden;
 mod grants;
 mod hand_back;
 mod hub;

@@ -96,17 +96,10 @@ impl Schema for ErasureV1 {
 mod tests {
     //! Golden bytes: never edited, only added.
 
-    use std::fmt;
-
-    use bhyt_core::ids::{from_hex, hex};
+    use bhyt_core::ids::from_hex;
 
     use super::*;
-
-    fn check<T: Schema + PartialEq + fmt::Debug>(value: &T, golden: &str) {
-        let bytes = codec::encode(value).unwrap();
-        assert_eq!(hex(&bytes), golden);
-        assert_eq!(codec::decode::<T>(&bytes).as_ref(), Ok(value));
-    }
+    use crate::service::golden::check;
 
     #[test]
     fn stored_bytes_are_frozen_and_what_an_earlier_version_wrote_is_read() {

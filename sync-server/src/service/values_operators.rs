@@ -194,20 +194,13 @@ impl Schema for AuditV3 {
 mod tests {
     //! Golden bytes: never edited, only added.
 
-    use std::fmt;
-
-    use bhyt_core::ids::{StatusIndex, hex};
+    use bhyt_core::ids::StatusIndex;
     use bhyt_core::keys::SecretKey;
     use bhyt_core::sync::admin::{RowFault, RowField, RowReason};
     use bhyt_core::sync::messages::Refusal;
 
     use super::*;
-
-    fn check<T: Schema + PartialEq + fmt::Debug>(value: &T, golden: &str) {
-        let bytes = codec::encode(value).unwrap();
-        assert_eq!(hex(&bytes), golden);
-        assert_eq!(codec::decode::<T>(&bytes).as_ref(), Ok(value));
-    }
+    use crate::service::golden::check;
 
     fn public(seed: u8) -> PublicKey {
         SecretKey::from_seed(&[seed; 32]).public_key()
