@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod life;
 pub mod line;
 pub mod operator;
+pub mod paper;
 pub mod papers;
 pub mod people;
 pub mod program;

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, outside #[test]")]
 
 use std::fs;
+use std::net::SocketAddr;
 use std::path::Path;
 
 use bhyt_core::operation::{OperationHash, Rejection};
@@ -13,6 +14,7 @@ use bhyt_core::receipt::Receipt;
 use bhyt_core::record::Seq;
 use bhyt_core::trust;
 use bhyt_sdk::{Event, OutboxState, Wallet};
+use bhyt_tests::operator::Operator;
 use bhyt_tests::people::{Phone, Town};
 use bhyt_tests::server::block_on;
 
@@ -43,13 +45,25 @@ fn waiting(phone: &Phone) -> usize {
     phone.wallet.outbox(phone.member).unwrap().len()
 }
 
+/// A member, and an operator.
+async fn registered(town: &Town, server: SocketAddr) -> Operator {
+    let operator = town.operator(server).await;
+    operator.register(MEMBER, "Nguyễn Thị Thử").await;
+    operator
+}
+
+async fn two_phones(town: &Town, server: SocketAddr) -> [Phone; 2] {
+    let operator = registered(town, server).await;
+    let one = town.phone_named("one", server, &operator, MEMBER).await;
+    [one, town.phone_named("two", server, &operator, MEMBER).await]
+}
+
 #[test]
 fn an_edit_made_offline_is_shown_at_once_outlives_a_restart_and_is_taken_later() {
     let town = Town::found();
     let server = town.open();
     let phone = block_on(async {
-        let operator = town.operator(server.address()).await;
-        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        let operator = registered(&town, server.address()).await;
         town.phone(server.address(), &operator, MEMBER).await
     });
     let address = server.address();
@@ -89,10 +103,7 @@ fn two_phones_that_edit_apart_meet_and_the_value_that_did_not_win_stays_beside_t
     let town = Town::found();
     let server = town.open();
     block_on(async {
-        let operator = town.operator(server.address()).await;
-        operator.register(MEMBER, "Nguyễn Thị Thử").await;
-        let one = town.phone_named("one", server.address(), &operator, MEMBER).await;
-        let two = town.phone_named("two", server.address(), &operator, MEMBER).await;
+        let [one, two] = two_phones(&town, server.address()).await;
         one.wallet.edit(one.member, number(1)).unwrap();
         two.wallet.edit(two.member, number(2)).unwrap();
         two.wallet.edit(two.member, note(7, "Hỏi lại bác sĩ")).unwrap();
@@ -127,8 +138,7 @@ fn a_phone_that_was_restored_from_a_backup_loses_nothing_and_doubles_nothing() {
     let server = town.open();
     let (member, backup) = (
         block_on(async {
-            let operator = town.operator(server.address()).await;
-            operator.register(MEMBER, "Nguyễn Thị Thử").await;
+            let operator = registered(&town, server.address()).await;
             let phone = town.phone(server.address(), &operator, MEMBER).await;
             phone.wallet.edit(phone.member, number(1)).unwrap();
             phone.wallet.sync().await.unwrap();
@@ -166,10 +176,7 @@ fn a_history_that_began_anew_takes_the_edits_that_were_made_on_the_old_one() {
     let town = Town::found();
     let server = town.open();
     block_on(async {
-        let operator = town.operator(server.address()).await;
-        operator.register(MEMBER, "Nguyễn Thị Thử").await;
-        let away = town.phone_named("away", server.address(), &operator, MEMBER).await;
-        let busy = town.phone_named("busy", server.address(), &operator, MEMBER).await;
+        let [away, busy] = two_phones(&town, server.address()).await;
         away.wallet.edit(away.member, note(9, "ở xa")).unwrap();
         for round in 0..5 {
             for edit in 0..100 {
@@ -194,10 +201,7 @@ fn what_the_server_refuses_is_parked_where_the_user_sees_it_and_holds_nothing_up
     let town = Town::found();
     let server = town.open();
     block_on(async {
-        let operator = town.operator(server.address()).await;
-        operator.register(MEMBER, "Nguyễn Thị Thử").await;
-        let one = town.phone_named("one", server.address(), &operator, MEMBER).await;
-        let two = town.phone_named("two", server.address(), &operator, MEMBER).await;
+        let [one, two] = two_phones(&town, server.address()).await;
         // One petition, handed in on two phones with two texts: what was handed in first stands.
         let (id, at) = (one.wallet.make_entry_id(), town.now());
         let hand_in = |subject| Edit::HandIn { id, at, petition: petition(subject) };

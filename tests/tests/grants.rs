@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, outside #[test]")]
 
+use std::net::SocketAddr;
+
 use bhyt_core::grant::{GrantRelation, GrantScope};
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, Applied, NewGrant};
 use bhyt_core::sync::messages::Refusal;
@@ -16,11 +18,14 @@ const CHILD: &str = "9900000025";
 const OTHERS: [&str; 2] = ["9900000033", "9900000041"];
 const DAY: u64 = 86_400;
 
-async fn family(operator: &Operator) {
+/// A family with a card each, and the operator who entered it.
+async fn family(town: &Town, server: SocketAddr) -> Operator {
+    let operator = town.operator(server).await;
     for member in [CARER, CHILD].iter().chain(&OTHERS) {
         operator.register(member, "Nguyễn Thị Thử").await;
         operator.issue(card_row(member, &format!("DN499{member}"), "2026-01-01", "")).await;
     }
+    operator
 }
 
 fn grant(town: &Town, dependant: &str, scope: GrantScope, days: i64) -> NewGrant {
@@ -57,8 +62,7 @@ fn a_carers_phone_shows_the_card_proves_the_holder_and_loses_it_when_the_grant_i
     let server = town.open();
     let address = server.address();
     block_on(async {
-        let operator = town.operator(address).await;
-        family(&operator).await;
+        let operator = family(&town, address).await;
         let (carer, other) =
             (town.phone(address, &operator, CARER).await, town.phone(address, &operator, OTHERS[0]).await);
         let own = town.phone(address, &operator, CHILD).await;
@@ -98,8 +102,7 @@ fn one_connection_syncs_a_family_of_four_and_a_phone_that_was_away_wipes_what_wa
     let server = town.open();
     let address = server.address();
     block_on(async {
-        let operator = town.operator(address).await;
-        family(&operator).await;
+        let operator = family(&town, address).await;
         let carer = town.phone(address, &operator, CARER).await;
         for member in [CHILD].iter().chain(&OTHERS) {
             add(&operator, grant(&town, member, GrantScope::CardAndRecords, 300)).await;
@@ -131,8 +134,7 @@ fn with_the_card_alone_no_records_come_and_it_ends_on_its_last_day_though_nobody
     let server = town.open();
     let address = server.address();
     let carer = block_on(async {
-        let operator = town.operator(address).await;
-        family(&operator).await;
+        let operator = family(&town, address).await;
         let desk = town.desk(address, &operator).await;
         let carer = town.phone(address, &operator, CARER).await;
         add(&operator, grant(&town, CHILD, GrantScope::Card, 10)).await;
@@ -165,8 +167,7 @@ fn grants_that_are_none_are_refused() {
     let town = Town::found();
     let server = town.open();
     block_on(async {
-        let operator = town.operator(server.address()).await;
-        family(&operator).await;
+        let operator = family(&town, server.address()).await;
         let good = || grant(&town, CHILD, GrantScope::Card, 10);
         let today: Day = town.now().day();
         let refused = [

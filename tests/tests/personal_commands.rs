@@ -3,9 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "helpers of tests, outside #[test]")]
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
 use bhyt_core::ids::from_hex;
 use bhyt_core::operation::OperationHash;
 use bhyt_core::personal::edit::Edit;
@@ -15,25 +12,12 @@ use bhyt_core::receipt::Receipt;
 use bhyt_core::trust;
 use bhyt_sdk::Wallet;
 use bhyt_tests::operator::card_row;
+use bhyt_tests::paper::Paper;
 use bhyt_tests::people::Town;
 use bhyt_tests::server::block_on;
 use serde_json::{Value, json};
 
 const MEMBER: &str = "9900000017";
-
-/// Output that a test reads back.
-#[derive(Clone, Debug, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
 
 /// What the program prints on the phone of this name, or how it ends.
 fn printed(town: &Town, phone: &str, words: &[&str]) -> String {
@@ -42,7 +26,7 @@ fn printed(town: &Town, phone: &str, words: &[&str]) -> String {
     let parts =
         bhyt_wallet::Parts { cli, config: town.config(phone), out: bhyt_wallet::Output::new(out.clone()) };
     let done = block_on(bhyt_wallet::run(parts, std::future::pending()));
-    let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+    let text = out.text();
     match done {
         Ok(()) => text,
         Err(error) => format!("exit {}: {error}", error.exit() as u8),

@@ -45,6 +45,13 @@ async fn import(town: &Town, server: SocketAddr, table: RecordTable, file: &Path
     record(town, server, RecordWhat::Import(args)).await
 }
 
+/// A member, and an operator.
+async fn registered(town: &Town, server: SocketAddr) -> Operator {
+    let operator = town.operator(server).await;
+    operator.register(MEMBER, "Nguyễn Thị Thử").await;
+    operator
+}
+
 async fn records(operator: &Operator) -> u64 {
     match operator.send(AdminCommand::ShowMember(MEMBER.into())).await {
         Ok(AdminReply::Member(view)) => view.records,
@@ -58,8 +65,7 @@ fn records_of_every_table_reach_the_phone_and_come_once() {
     let server = town.open();
     block_on(async {
         let at = server.address();
-        let operator = town.operator(at).await;
-        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        let operator = registered(&town, at).await;
         operator.issue(card_row(MEMBER, "DN4999900000017", "2026-01-01", "")).await;
         let phone = town.phone(at, &operator, MEMBER).await;
         phone.wallet.sync().await.unwrap();
@@ -130,8 +136,7 @@ fn an_import_that_is_killed_is_run_again_and_every_record_is_there_once() {
     let server = town.open();
     block_on(async {
         let at = server.address();
-        let operator = town.operator(at).await;
-        operator.register(MEMBER, "Nguyễn Thị Thử").await;
+        let operator = registered(&town, at).await;
         let key = registrar(&town, &operator).await;
         let rows = 2_000;
         let visits: String =

@@ -5,9 +5,8 @@
 mod sdk_support;
 
 use std::fs;
-use std::io::{self, BufReader, Cursor, Write};
+use std::io::{BufReader, Cursor};
 use std::path::Path;
-use std::sync::{Arc, Mutex};
 
 use bhyt_core::card_record::CardStanding;
 use bhyt_core::ids::{FullName, StatusIndex};
@@ -16,30 +15,11 @@ use bhyt_platform::clock::ManualClock;
 use bhyt_sdk::{Config, QrMatrix};
 use bhyt_terminal::{Colours, Ended, TerminalError};
 use bhyt_tests::authority::{Authority, DAY, ListDraft, Phone, day, example_card};
+use bhyt_tests::paper::Paper;
 use bhyt_wallet::WalletError;
 use serde_json::Value;
 
 use sdk_support::{CODE, MEMBER, Server, config, today};
-
-/// Output that a test reads back.
-#[derive(Clone, Debug, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Paper {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
 
 async fn wallet(config: Config, line: &[&str]) -> (Result<(), WalletError>, String) {
     let out = Paper::default();

@@ -5,9 +5,6 @@
 
 mod sdk_support;
 
-use std::io::{self, Write};
-use std::sync::{Arc, Mutex};
-
 use bhyt_core::record::{Body, Record, RecordKind, Seq};
 use bhyt_core::records::{
     Benefit, BenefitKind, ContributionPeriod, CostLine, Fact, FiveYears, Fund, MonthCount, MonthStatus,
@@ -18,6 +15,7 @@ use bhyt_platform::clock::{Clock, ManualClock};
 use bhyt_sdk::{Activation, RevisionContent, Wallet};
 use bhyt_tests::authority::DAY;
 use bhyt_tests::facts;
+use bhyt_tests::paper::Paper;
 use serde_json::Value;
 
 use sdk_support::{CODE, MEMBER, Server, config, today};
@@ -207,20 +205,6 @@ async fn benefits_stand_by_kind_and_what_is_newer_is_kept_and_counted() {
     );
 }
 
-/// Output that a test reads back.
-#[derive(Clone, Debug, Default)]
-struct Paper(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Paper {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 async fn printed(folder: &tempfile::TempDir, clock: &ManualClock, line: &[&str]) -> String {
     let out = Paper::default();
     let cli = bhyt_wallet::Cli::of_words(line).unwrap();
@@ -230,7 +214,7 @@ async fn printed(folder: &tempfile::TempDir, clock: &ManualClock, line: &[&str])
         out: bhyt_wallet::Output::new(out.clone()),
     };
     let done = bhyt_wallet::run(parts, std::future::pending()).await;
-    let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
+    let text = out.text();
     match done {
         Ok(()) => text,
         Err(error) => format!("exit {}: {error}", error.exit() as u8),
