@@ -185,9 +185,11 @@ The data folder {data} holds the server as it was at {backup}.
 
   trust bundle  version {version}; bring a newer one with --trust
   settings      the defaults; copy your server.toml over them
+  erased        {erased} member(s) of the backup, erased since
 
 {next}",
         version = report.trust_version,
+        erased = report.erased,
     )
 }
 
@@ -342,5 +344,35 @@ impl Failure for RestoreError {
             | Self::Status { .. }
             | Self::Service(_) => Exit::Data,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_person_is_told_how_many_were_erased_since_the_backup() {
+        let adopted =
+            AdoptReport { epoch: 2, number: 7, time: 0, unknown_entries: 1, released: 0, newer: true };
+        let report = RestoreReport {
+            backup_time: 0,
+            trust_version: 3,
+            pairs_written: 9,
+            erased: 1,
+            adopted: Some(adopted),
+        };
+        let expected = "\
+The data folder d holds the server as it was at 01/01/1970 07:00.
+
+  trust bundle  version 3; bring a newer one with --trust
+  settings      the defaults; copy your server.toml over them
+  erased        1 member(s) of the backup, erased since
+
+Status list 2.7 of 01/01/1970 07:00. Entries that were not known: 1. Held cards that are released: 0.
+
+Next:  bhyt-server serve --data d
+";
+        assert_eq!(describe(&report, Path::new("d")), expected);
     }
 }

@@ -87,10 +87,19 @@ pub(crate) fn until(at: UnixSeconds) -> String {
 pub(crate) fn report(report: SyncReport) -> String {
     match report.changes {
         0 => "Đã cập nhật, không có gì mới.\nUp to date, nothing new.\n".to_owned(),
-        changes => format!(
-            "Đã cập nhật: {changes} thay đổi, {} hồ sơ mới.\nUp to date: {changes} change(s), {} new record(s).\n",
-            report.received, report.received
-        ),
+        changes => {
+            let received = match report.received {
+                0 => words("", ""),
+                received => Words {
+                    vi: format!(", {received} mục hồ sơ (mới, đã sửa hoặc đã rút lại)"),
+                    en: format!(", {received} record entries (new, corrected or retracted)"),
+                },
+            };
+            format!(
+                "Đã cập nhật: {changes} thay đổi{}.\nUp to date: {changes} change(s){}.\n",
+                received.vi, received.en
+            )
+        }
     }
 }
 
@@ -201,6 +210,18 @@ const SKEW_SECONDS: i64 = 30;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_sync_does_not_call_a_retraction_a_new_record() {
+        let said = |received, changes| report(SyncReport { received, changes });
+        assert_eq!(
+            said(14, 2),
+            "Đã cập nhật: 2 thay đổi, 14 mục hồ sơ (mới, đã sửa hoặc đã rút lại).\n\
+             Up to date: 2 change(s), 14 record entries (new, corrected or retracted).\n"
+        );
+        assert_eq!(said(0, 1), "Đã cập nhật: 1 thay đổi.\nUp to date: 1 change(s).\n");
+        assert_eq!(said(0, 0), "Đã cập nhật, không có gì mới.\nUp to date, nothing new.\n");
+    }
 
     #[test]
     fn the_end_of_a_live_code_is_said_to_the_second() {

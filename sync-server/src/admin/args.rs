@@ -103,7 +103,7 @@ pub enum MemberWhat {
         /// The member, by any number.
         #[arg(value_name = "ID")]
         member: String,
-        /// The archive (ZIP); one that is there is replaced when the new one is whole.
+        /// The archive (ZIP); a file that is there is not replaced (77).
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },

@@ -119,6 +119,12 @@ pub enum AdminError {
     /// What was typed is not what was asked for; nothing was done.
     #[error("not confirmed; nothing was done")]
     NotConfirmed,
+    /// There is a file where the archive would be.
+    #[error("{} is there already; nothing was exported", .path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+    },
     /// Standard output is gone.
     #[error("standard output")]
     Output(#[source] io::Error),
@@ -160,7 +166,7 @@ impl AdminError {
                 Exit::Unavailable
             }
             Self::Unexpected | Self::Frame(_) | Self::Refused(Refusal::Internal) => Exit::Internal,
-            Self::Refused(_) | Self::Retired | Self::NotConfirmed => Exit::Refused,
+            Self::Refused(_) | Self::Retired | Self::NotConfirmed | Self::Exists { .. } => Exit::Refused,
         }
     }
 

@@ -18,13 +18,17 @@ use super::outcome::standing_name;
 use super::print::{Output, card_value, device_value, member_value};
 use super::zip::Zip;
 
-/// Writes the archive. An older file at `path` stays until the new one is whole and durable.
+/// Writes the archive; not over a file that is there, which may be another member's.
+///
+/// # Errors
+/// [`AdminError::Exists`] before anything is asked of the server.
 pub(super) async fn run(
     client: &AdminClient,
     output: &Output,
     member: String,
     path: &Path,
 ) -> Result<(), AdminError> {
+    demand_free(path)?;
     let file = AtomicFile::begin(path, FileAccess::OwnerOnly).map_err(AdminError::BackupFile)?;
     let mut archive = Archive { file, zip: Zip::default(), files: 0, records: 0 };
     archive.add("DOC-TRUOC.txt", README.as_bytes())?;
@@ -37,6 +41,14 @@ pub(super) async fn run(
     file.write(&zip.end().ok_or(AdminError::Unexpected)?).map_err(AdminError::BackupFile)?;
     file.finish().map_err(AdminError::BackupFile)?;
     output.export(path, files, records)
+}
+
+/// A link that leads nowhere is something too.
+fn demand_free(path: &Path) -> Result<(), AdminError> {
+    match path.symlink_metadata() {
+        Ok(_) => Err(AdminError::Exists { path: path.to_owned() }),
+        Err(_) => Ok(()),
+    }
 }
 
 struct Archive {
@@ -140,3 +152,20 @@ To verify: each record's leaf is the CBOR array [seq, kind_number, first_seq, re
 hash SHA-256(0x00 || leaf); an erased record has its hash alone. The Merkle tree (RFC 9162) over all of them has the root in
 ho-so/head.cose, a COSE_Sign1 by a key of the trust bundle. The formats are in docs/formats.md, sections 2 and 6.
 ";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exit::Exit;
+
+    #[test]
+    fn an_export_does_not_take_the_place_of_a_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.zip");
+        demand_free(&path).unwrap();
+        std::fs::write(&path, b"another member's").unwrap();
+        let error = demand_free(&path).unwrap_err();
+        assert_eq!(error.exit_code(), Exit::Refused);
+        assert!(error.to_string().ends_with("a.zip is there already; nothing was exported"));
+    }
+}

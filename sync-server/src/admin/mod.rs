@@ -27,7 +27,7 @@ mod zip;
 
 use std::path::Path;
 
-use bhyt_core::sync::admin::{AdminCommand, CardChange};
+use bhyt_core::sync::admin::{AdminCommand, AdminReply, CardChange};
 use bhyt_core::sync::operators::OperatorChange;
 
 use crate::exit::{Exit, Failure};
@@ -106,6 +106,7 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         AdminWhat::Audit(args) => return audit::run(client, output, args).await,
         AdminWhat::Status => AdminCommand::ShowStatus,
     };
+    let keeps = matches!(command, AdminCommand::KeepMember(_));
     let as_token = matches!(command, AdminCommand::MakeTerminalToken(_));
     let list = match &command {
         AdminCommand::ListTerminals(_) => Some(print::List::Terminals),
@@ -116,7 +117,10 @@ async fn act(client: &AdminClient, output: &Output, what: AdminWhat) -> Result<(
         _ => None,
     };
     let replies = client.command(command).await?;
-    output.replies(&replies, list, as_token)
+    match replies.first() {
+        Some(AdminReply::Applied(applied)) if keeps => output.kept(*applied),
+        _ => output.replies(&replies, list, as_token),
+    }
 }
 
 fn card_command(what: CardWhat) -> Result<AdminCommand, AdminError> {

@@ -74,6 +74,14 @@ pub(super) fn applied_name(applied: Applied) -> &'static str {
     }
 }
 
+/// Whether an erasure was taken back. Nothing waits also after a command that was sent again.
+pub(super) fn kept_name(applied: Applied) -> &'static str {
+    match applied {
+        Applied::Accepted => "accepted",
+        Applied::Duplicate => "nothing_waits",
+    }
+}
+
 /// What became of a card.
 pub(super) fn standing_name(standing: CardStanding) -> &'static str {
     match standing {

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::backup::BackupReport;
 use super::error::AdminError;
 use super::import::ImportReport;
-use super::outcome::{applied_name, outcome_name, standing_name};
+use super::outcome::{applied_name, kept_name, outcome_name, standing_name};
 use super::record_reader::FileNotes;
 
 /// How to print.
@@ -57,6 +57,11 @@ impl Output {
             Some(AdminReply::Applied(applied)) => self.print(&operator_change_value(*applied, operator)),
             _ => Err(AdminError::Unexpected),
         }
+    }
+
+    /// Prints what became of a wish to take an erasure back.
+    pub(super) fn kept(&self, applied: Applied) -> Result<(), AdminError> {
+        self.print(&json!({ "result": kept_name(applied) }))
     }
 
     /// Prints what became of an import.
