@@ -307,7 +307,10 @@ impl<S: Side> Engine<S> {
                 Ok(_) if self.side.errand().is_some() => {}
                 done => {
                     let report = done?;
-                    handed_in?;
+                    if handed_in.is_err() {
+                        // A receipt may be signed by a key that only the exchange beside it has told of.
+                        self.hand_in(connection, listener).await?;
+                    }
                     return Ok(report);
                 }
             }

@@ -12,6 +12,7 @@ mod events;
 #[doc(hidden)]
 pub mod fuzzing;
 mod handing_in;
+mod held;
 mod host;
 mod keeper;
 mod keys;

@@ -62,7 +62,7 @@ impl From<&StoredEntry> for OutboxEntry {
 
 impl From<StoredReceipt> for ReceiptView {
     fn from(receipt: StoredReceipt) -> Self {
-        let StoredReceipt { id, edit, change, signed, taken_at } = receipt;
+        let StoredReceipt { id, edit, change, signed, taken_at, .. } = receipt;
         Self { operation: id, edit, change, signed, taken_at }
     }
 }

@@ -40,7 +40,6 @@ impl PersonalBook {
         now: UnixSeconds,
     ) -> Result<Taken, SdkError> {
         let signed = verified_receipts(owner, operations, reply, trust)?;
-        let kept = self.receipts(owner)?;
         self.change(owner, |state, batch| {
             let before: Vec<u64> = state.entries.keys().copied().collect();
             let shown = state.shown.heads();
@@ -58,20 +57,31 @@ impl PersonalBook {
             state.whole = false;
             let (mut waits, mut receipts) = (false, Vec::new());
             for ((operation, answer), signed) in operations.iter().zip(&reply.answers).zip(&signed) {
-                let Some(number) = number_of(state, operation.id) else { continue };
+                let number = number_of(state, operation.id);
                 match answer {
                     OperationAnswer::Accepted(seal) | OperationAnswer::Duplicate(seal) => {
-                        let Some(StoredEntry { id, edit, change, .. }) = state.entries.remove(&number) else {
-                            continue;
-                        };
-                        let (signed, taken_at) = (signed.clone(), seal.time);
-                        receipts.push(StoredReceipt { id, edit, change, signed, taken_at });
+                        // Thrown away, or made again, while it was under way: what is shown is made anew with it.
+                        let number = number.or_else(|| {
+                            rebase = true;
+                            number_of_successor(state, operation.id)
+                        });
+                        let entry = number.and_then(|number| state.entries.remove(&number));
+                        receipts.extend(entry.map(|StoredEntry { edit, .. }| StoredReceipt {
+                            id: operation.id,
+                            edit,
+                            change: operation.change.clone(),
+                            signed: signed.clone(),
+                            taken_at: seal.time,
+                            generation: seal.generation,
+                        }));
                     }
+                    OperationAnswer::Rejected(_) if number.is_none() => {}
                     OperationAnswer::Rejected(why) if why.passes() => waits = true,
                     OperationAnswer::Rejected(why) => {
                         rebase = true;
                         if !why.wants_rebase() {
-                            state.entries.entry(number).and_modify(|entry| entry.parked = Some((*why, now)));
+                            let entry = number.and_then(|number| state.entries.get_mut(&number));
+                            entry.into_iter().for_each(|entry| entry.parked = Some((*why, now)));
                         } else if !content.replaced {
                             // What it says of us is not what we know of ourselves.
                             state.install = make_bytes(self.entropy.as_ref());
@@ -79,6 +89,10 @@ impl PersonalBook {
                     }
                 }
             }
+            let kept = match content.forgotten || !receipts.is_empty() {
+                true => self.receipts(owner)?,
+                false => Vec::new(),
+            };
             if content.forgotten {
                 requeue(state, kept.iter().map(|(_, receipt)| receipt), || self.make_id());
             }
@@ -128,7 +142,8 @@ impl PersonalBook {
             .filter(|(_, receipt)| !is_petition(&receipt.edit))
             .map(|(number, _)| *number)
             .collect();
-        let surplus = (passing.len() + receipts.len()).saturating_sub(PASSING_RECEIPTS_MAX);
+        let new = receipts.iter().filter(|receipt| !is_petition(&receipt.edit)).count();
+        let surplus = (passing.len() + new).saturating_sub(PASSING_RECEIPTS_MAX);
         for number in passing.iter().take(surplus) {
             batch.delete(&numbered(&prefix, *number))?;
         }
@@ -218,7 +233,8 @@ fn verified_receipts(
     signed.collect()
 }
 
-/// Edits that a restored server has forgotten wait again, before all others.
+/// Edits that a restored server has forgotten wait again, before all others. What an earlier document took in is in this one
+/// by its values, and may have been changed since.
 fn requeue<'r>(
     state: &mut PersonalState,
     kept: impl Iterator<Item = &'r StoredReceipt>,
@@ -227,7 +243,7 @@ fn requeue<'r>(
     let waiting = std::mem::take(&mut state.entries);
     for receipt in kept {
         let here = change_hash(&receipt.change).is_some_and(|hash| state.acked.knows(&hash));
-        if !here {
+        if !here && receipt.generation >= state.acked.generation() {
             let (edit, change, made_at) = (receipt.edit.clone(), receipt.change.clone(), receipt.taken_at);
             let entry = StoredEntry {
                 id: make_id(),
@@ -245,6 +261,12 @@ fn requeue<'r>(
     }
 }
 
+/// Of the entry that stands for one that was made again under another id.
+fn number_of_successor(state: &PersonalState, id: OperationId) -> Option<u64> {
+    let successor = state.entries.iter().find(|(_, entry)| entry.replaces == Some(id));
+    successor.map(|(number, _)| *number)
+}
+
 fn number_of(state: &PersonalState, id: OperationId) -> Option<u64> {
     state.entries.iter().find(|(_, entry)| entry.id == id).map(|(number, _)| *number)
 }
@@ -255,3 +277,7 @@ pub(crate) fn is_petition(edit: &Edit) -> bool {
 
 /// Receipts of edits that are no petitions.
 const PASSING_RECEIPTS_MAX: usize = 64;
+
+#[cfg(test)]
+#[path = "personal_sync_tests.rs"]
+mod tests;

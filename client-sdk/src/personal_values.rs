@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use bhyt_core::ids::{MemberId, OperationId};
 use bhyt_core::limits::{OPERATION_BYTES_MAX, RECEIPT_BYTES_MAX};
-use bhyt_core::operation::Rejection;
+use bhyt_core::operation::{Generation, Rejection};
 use bhyt_core::personal::edit::Edit;
 use bhyt_core::schemas;
 use bhyt_core::time::UnixSeconds;
@@ -38,12 +38,14 @@ pub(crate) struct StoredReceipt {
     pub(crate) change: Vec<u8>,
     pub(crate) signed: Vec<u8>,
     pub(crate) taken_at: UnixSeconds,
+    /// Of the document that took it in.
+    pub(crate) generation: Generation,
 }
 
 schemas! {
     StoredPersonal 130 32;
     StoredEntry 131 ENTRY_BYTES_MAX;
-    StoredReceipt 132 ENTRY_BYTES_MAX;
+    StoredReceipt 133 ENTRY_BYTES_MAX;
 }
 
 /// An edit and the change that it made, each no longer than a change may be, and what stands beside them.

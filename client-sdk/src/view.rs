@@ -13,8 +13,8 @@ use bhyt_core::time::{Day, UnixSeconds};
 use bhyt_core::trust::{KeyUse, TrustBundle};
 
 use crate::error::Problem;
+use crate::held::{Held, HeldMember};
 use crate::keys::{DeviceKeys, device_id};
-use crate::wallet_store::{Held, HeldMember};
 
 /// One card of a member.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -106,7 +106,7 @@ impl Wallet {
     /// All revisions of one record, oldest first, retractions among them; empty when there is no such record.
     pub fn history(&self, member: MemberId, record: Seq) -> Result<Vec<RevisionView>, SdkError> {
         let store = &self.engine.side;
-        store.read_feed(member, Vec::new, |revisions, page, end| {
+        store.read_feed(member, self.engine.clock.now(), Vec::new, |revisions, page, end| {
             let ours = page.records().filter(|(seq, found)| *seq < end && found.first_seq == record);
             revisions.extend(ours.map(|(_, found)| revision(found)));
         })
@@ -119,6 +119,7 @@ impl Wallet {
     ) -> Result<(Standing, Freshness), SdkError> {
         let book = self.engine.side.read_feed(
             member,
+            self.engine.clock.now(),
             || RecordBook::of(kinds),
             |book, page, end| book.take(page, end),
         )?;

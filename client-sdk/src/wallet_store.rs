@@ -14,20 +14,20 @@ use bhyt_core::grant::{Grant, GrantScope};
 use bhyt_core::ids::MemberId;
 use bhyt_core::keys::PublicKey;
 use bhyt_core::limits::WALLET_MEMBERS_MAX;
+use bhyt_core::operation::Rejection;
 use bhyt_core::presentation_key::PresentationKey;
 use bhyt_core::record::{RecordKind, Seq};
-use bhyt_core::seal::SealKey;
 use bhyt_core::sync::personal::PersonalCursor;
 use bhyt_core::sync::wallet::{Effect, MemberState, MemberUpdate, WalletSession};
-use bhyt_core::time::{Day, UnixSeconds};
-use bhyt_core::trust::TrustBundle;
+use bhyt_core::time::UnixSeconds;
 use bhyt_platform::kv::{Kv, StoreError};
 
 use crate::card_copies::CardCopies;
-use crate::error::{Problem, SdkError};
+use crate::error::{Problem, Refused, SdkError};
+use crate::held::{Held, HeldMember};
 use crate::keys::DeviceKeys;
 use crate::personal_book::{Owner, PersonalBook};
-use crate::stored::{StoredError, StoredFork, StoredGrant, StoredPossession, StoredProgress};
+use crate::stored::{StoredError, StoredGrant, StoredPossession, StoredProgress};
 use crate::vault::Vault;
 use crate::wallet_cache::{CachedMember, HeldPages, WalletCache};
 use crate::wallet_epochs::HandingBack;
@@ -46,44 +46,6 @@ pub(crate) struct WalletStore {
     handing_back: Mutex<BTreeMap<MemberId, HandingBack>>,
     /// What makes this phone known again to a restored server.
     readmission: Mutex<Readmission>,
-}
-
-/// What is shown.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Held {
-    pub(crate) trust: Option<Verified<TrustBundle>>,
-    pub(crate) server: Option<String>,
-    pub(crate) members: BTreeMap<MemberId, HeldMember>,
-    pub(crate) progress: StoredProgress,
-}
-
-/// One member.
-#[derive(Clone, Debug)]
-pub(crate) struct HeldMember {
-    key: SealKey,
-    pub(crate) cached: CachedMember,
-    /// The first fork of this feed that was seen.
-    pub(crate) fork: Option<StoredFork>,
-    /// A restored server does not know that this phone holds the member, and does not take its word for it.
-    pub(crate) forgotten: bool,
-    /// By which a carer's phone holds the member; `None` on the member's own.
-    pub(crate) grant: Option<StoredGrant>,
-}
-
-impl HeldMember {
-    /// Whether it may be shown on this day: a grant ends on the phone, too.
-    pub(crate) fn is_held_on(&self, today: Day) -> bool {
-        self.grant.as_ref().is_none_or(|held| today <= held.grant.until)
-    }
-}
-
-impl Held {
-    /// The day of now, and no day before what the server has signed: a clock turned back prolongs no grant.
-    pub(crate) fn today(&self, now: UnixSeconds) -> Day {
-        let signed = self.members.values().filter_map(|held| held.cached.feed.mark().map(|mark| mark.time));
-        let signed = signed.chain(self.trust.as_ref().map(|trust| trust.claims().issued));
-        signed.fold(now, UnixSeconds::max).day()
-    }
 }
 
 /// What an effect changed, for whoever watches.
@@ -116,7 +78,7 @@ impl WalletStore {
             if !copies.has(id) {
                 copies.note(id);
             }
-            members.insert(id, held_member(member, cached));
+            members.insert(id, HeldMember::of(member, cached));
         }
         let progress = match cache.progress() {
             Ok(progress) => progress,
@@ -228,7 +190,10 @@ impl WalletStore {
     fn take_grant(&self, grant: &Verified<Grant>) -> Result<Option<Change>, SdkError> {
         let (claims, signed) = (*grant.claims(), grant.bytes().to_vec());
         let member = claims.dependant;
-        if claims.scope == GrantScope::Card && self.held().members.contains_key(&member) {
+        let with_records = |held: &StoredGrant| held.grant.scope == GrantScope::CardAndRecords;
+        let has_records =
+            self.member(member).and_then(|held| held.grant).is_some_and(|held| with_records(&held));
+        if claims.scope == GrantScope::Card && has_records {
             self.apply(Effect::Wipe(member))?;
         }
         let stored = StoredGrant { grant: claims, signed };
@@ -272,14 +237,16 @@ impl WalletStore {
         Ok(cached.map(|pages| (pages, held.cached.feed)))
     }
 
-    /// Reads what is cached of a member, page by page; nothing for somebody who is not on this phone.
+    /// Reads what is cached of a member, page by page; nothing for somebody who is not on this phone, or not any more.
     pub(crate) fn read_feed<T>(
         &self,
         member: MemberId,
+        now: UnixSeconds,
         begin: impl Fn() -> T,
         visit: impl FnMut(&mut T, &FeedPage, Seq),
     ) -> Result<T, SdkError> {
-        match self.member(member) {
+        let today = self.held().today(now);
+        match self.member(member).filter(|held| held.is_held_on(today)) {
             Some(held) => Ok(self.cache.read_pages(member, &held.key, begin, visit)?),
             None => Ok(begin()),
         }
@@ -314,9 +281,12 @@ impl WalletStore {
         &self.personal
     }
 
-    /// Whose document is meant, and as whom this phone writes in it.
+    /// Whose document is meant, and as whom this phone writes in it. A grant gives no document.
     pub(crate) fn owner(&self, member: MemberId, keys: &DeviceKeys) -> Result<Owner, SdkError> {
-        let key = self.member(member).ok_or(SdkError::NotActivated)?.key;
+        let HeldMember { key, grant, .. } = self.member(member).ok_or(SdkError::NotActivated)?;
+        if grant.is_some() {
+            return Err(SdkError::Refused { why: Refused::Edit(Rejection::NotPermitted) });
+        }
         let device = keys.transport.transport_key()?;
         let device = PublicKey::from_bytes(device.public_key().as_bytes()).ok_or(SdkError::NotActivated)?;
         Ok(Owner { member, key, device: device.key_id() })
@@ -435,10 +405,6 @@ impl WalletStore {
     fn held_mut(&self) -> RwLockWriteGuard<'_, Held> {
         self.held.write().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn held_member(own: OwnMember, cached: CachedMember) -> HeldMember {
-    HeldMember { key: own.key, cached, fork: own.fork, forgotten: false, grant: own.grant }
 }
 
 /// What the cache has of a member, judged by the mark; what the copy of the cards has, when the cache has nothing.

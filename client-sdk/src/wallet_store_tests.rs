@@ -9,7 +9,7 @@ use bhyt_core::keys::SecretKey;
 use bhyt_core::merkle::Frontier;
 use bhyt_core::record::{Body, Content, PageSeed, Record, RecordKind};
 use bhyt_core::sync::messages::ProofBytes;
-use bhyt_core::trust::{self, Policy, RootSet};
+use bhyt_core::trust::{self, Policy, RootSet, TrustBundle};
 use bhyt_platform::entropy::SeededEntropy;
 use bhyt_platform::kv::{Batch, Pair, StoreError};
 use bhyt_platform::memory_kv::MemoryKv;

@@ -5,10 +5,14 @@
 use std::net::SocketAddr;
 
 use bhyt_core::grant::{GrantRelation, GrantScope};
+use bhyt_core::operation::Rejection;
+use bhyt_core::personal::edit::Edit;
+use bhyt_core::personal::values::Text;
+use bhyt_core::record::Seq;
 use bhyt_core::sync::admin::{AdminCommand, AdminReply, Applied, NewGrant};
 use bhyt_core::sync::messages::Refusal;
 use bhyt_core::time::Day;
-use bhyt_sdk::{Event, Wallet};
+use bhyt_sdk::{Event, Refused, SdkError, Wallet};
 use bhyt_tests::operator::{Operator, card_row};
 use bhyt_tests::people::{Phone, Town};
 use bhyt_tests::server::block_on;
@@ -160,6 +164,29 @@ fn with_the_card_alone_no_records_come_and_it_ends_on_its_last_day_though_nobody
     drop(carer);
     let carer = Wallet::open(town.config(CARER)).unwrap();
     assert_eq!(carer.members().len(), 1, "wiped: a clock turned back brings nothing again");
+}
+
+#[test]
+fn records_are_shown_to_the_grants_last_day_and_the_dependants_own_words_never() {
+    let town = Town::found();
+    let server = town.open();
+    let address = server.address();
+    let (carer, child) = block_on(async {
+        let operator = family(&town, address).await;
+        let carer = town.phone(address, &operator, CARER).await;
+        add(&operator, grant(&town, CHILD, GrantScope::CardAndRecords, 10)).await;
+        carer.wallet.sync().await.unwrap();
+        let child = charges(&carer)[0];
+        (carer, child)
+    });
+    assert_eq!(carer.wallet.history(child, Seq(0)).unwrap().len(), 1, "the card's record");
+    let edit = carer.wallet.edit(child, Edit::Note(Seq(0), Text::parse("của mẹ")));
+    let denied = |why| matches!(why, SdkError::Refused { why: Refused::Edit(Rejection::NotPermitted) });
+    assert!(denied(edit.unwrap_err()) && denied(carer.wallet.personal(child).unwrap_err()));
+    block_on(carer.wallet.sync()).unwrap();
+    server.stop();
+    town.pass(11 * DAY);
+    assert_eq!(carer.wallet.history(child, Seq(0)).unwrap(), [], "with no network, while it runs on");
 }
 
 #[test]

@@ -18,7 +18,6 @@ use crate::limits::{
     PERSONAL_CHANGE_OPERATIONS_MAX, PERSONAL_CHANGES_MAX, PERSONAL_HEADS_MAX, PERSONAL_VALUES_BYTES_MAX,
     PERSONAL_VALUES_MAX,
 };
-use crate::operation::Rejection;
 
 /// Why a change was refused. The document is as it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,27 +67,6 @@ pub enum Refusal {
     /// More values, or more bytes of them, than a document may hold. Something has to be taken away first.
     #[error("the document is full")]
     DocumentFull,
-}
-
-impl Refusal {
-    /// What the maker of the change is told.
-    pub fn rejection(self) -> Rejection {
-        match self {
-            Self::TooLong { .. } => Rejection::TooLarge,
-            Self::Chunk(_) | Self::Merge => Rejection::Malformed,
-            Self::Follow(_) => Rejection::OutOfOrder,
-            Self::Actor => Rejection::Author,
-            Self::HistoryFull => Rejection::Generation,
-            Self::DocumentFull => Rejection::Full,
-            Self::Field
-            | Self::Writer
-            | Self::Value
-            | Self::Replaces
-            | Self::Twice
-            | Self::Final
-            | Self::NotHandedIn => Rejection::NotPermitted,
-        }
-    }
 }
 
 /// The document with one more change, made by `actor` in the name of a `writer`; the caller knows both from the connection.

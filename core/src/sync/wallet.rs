@@ -299,9 +299,11 @@ impl WalletSession {
         let (kept, all) = (known.cloned(), scope == GrantScope::CardAndRecords);
         let feed = kept.as_ref().filter(|_| all).map(|kept| kept.feed.clone());
         let feed = feed.unwrap_or_else(|| FeedState::new(dependant));
-        let staged = kept.as_ref().filter(|_| all).map(|kept| kept.staged.clone()).unwrap_or_default();
+        if !all {
+            self.forget_staged(dependant);
+        }
         let credentials = kept.map(|kept| kept.credentials).unwrap_or_default();
-        let signed = Some(bytes.to_vec());
+        let (staged, signed) = (Vec::new(), Some(bytes.to_vec()));
         let state =
             MemberState { feed, staged, credentials, presentation_key, grant: signed, personal: None };
         self.members.insert(dependant, state);
