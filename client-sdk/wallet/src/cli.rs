@@ -61,7 +61,7 @@ pub enum Command {
     },
     /// Show the cards.
     Card {
-        /// Only this member (id as `status` prints it).
+        /// Only this member: mã số BHXH, or id as `status` prints it.
         #[arg(long, value_name = "ID")]
         member: Option<String>,
     },
@@ -150,7 +150,7 @@ pub enum Command {
         /// Where to: a .png or .svg file, or - for the text that the code holds. Default: drawn in the terminal.
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Whose card (id as `status` prints it); needed when the phone holds several members.
+        /// Whose card: mã số BHXH, or id as `status` prints it. Default: the member who is here in their own right.
         #[arg(long, value_name = "ID")]
         member: Option<String>,
     },
@@ -159,7 +159,7 @@ pub enum Command {
 /// Whose records.
 #[derive(Clone, Debug, clap::Args)]
 pub struct Whose {
-    /// Which member (id as `status` prints it); needed when the phone holds several.
+    /// Which member: mã số BHXH, or id as `status` prints it. Default: the one who is here in their own right.
     #[arg(long, value_name = "ID")]
     pub member: Option<String>,
 }
@@ -188,6 +188,7 @@ Examples:
   bhyt-wallet --data ./phone qr                     drawn in the terminal
   bhyt-wallet --data ./phone qr --out card.png      a live code as a picture
   bhyt-wallet --data ./phone qr --print --out card.svg
+  bhyt-wallet --data ./phone qr --member 9900000025   the card of somebody in care
   bhyt-wallet --data ./phone qr --out - | bhyt-terminal --data ./desk verify -
 
 Logs are JSON on stderr and hold no personal data; BHYT_LOG sets their level (default: warn).
@@ -219,6 +220,6 @@ mod tests {
             assert!(Cli::try_parse_from(arguments).is_ok(), "{example}");
             count += 1;
         }
-        assert_eq!(count, 19);
+        assert_eq!(count, 20);
     }
 }

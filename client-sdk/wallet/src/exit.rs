@@ -40,8 +40,8 @@ pub enum WalletError {
     /// Output cannot be written.
     #[error("cannot write the output")]
     Output(#[from] io::Error),
-    /// No member of this id is on the phone.
-    #[error("no such member on this phone; `status` lists them")]
+    /// No member of this id, and no card of this number, is on the phone.
+    #[error("no member of this id, or mã số BHXH on a card, is on this phone; `status` lists them")]
     UnknownMember,
     /// The member has no record of this number.
     #[error("no such record on this phone; the other commands print their numbers")]
@@ -52,7 +52,7 @@ pub enum WalletError {
     /// A word on the command line is not of the form that its field takes. It is personal, so it is not repeated.
     #[error("this is not {0}")]
     NotA(&'static str),
-    /// Several members are on the phone and none was named.
+    /// Several members are on the phone in their own right, or none, and none was named.
     #[error("this phone holds several members: name one with --member; `status` lists them")]
     WhichMember,
     /// A picture must end in .png or .svg.

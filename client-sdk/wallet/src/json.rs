@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use bhyt_core::card::CardClaims;
 use bhyt_core::ids::MemberId;
 use bhyt_core::time::UnixSeconds;
-use bhyt_sdk::{CardView, Event, QrMatrix, SyncReport, WalletStatus};
+use bhyt_sdk::{CardView, Event, MemberStatus, QrMatrix, SyncReport, WalletStatus};
 use serde_json::{Value, json};
 
 use crate::exit::WalletError;
@@ -34,33 +35,40 @@ pub(crate) fn card(member: MemberId, card: &CardView) -> Value {
     })
 }
 
-/// The status.
-pub(crate) fn status(status: &WalletStatus) -> Value {
+/// The status; `card` finds the first card of a member, which says who that is.
+pub(crate) fn status(status: &WalletStatus, card: impl Fn(MemberId) -> Option<CardClaims>) -> Value {
+    let members = status.members.iter().map(|member| member_status(member, card(member.member)));
     json!({
         "id": status.id.map(|id| id.to_string()),
         "presentation_key": status.presentation_key.map(|kind| kind.name()),
         "server": status.server,
-        "members": status.members.iter().map(|member| json!({
-            "member": member.member.to_hex(),
-            "records": member.records,
-            "cards": member.cards,
-            "updated_at": member.updated_at.map(seconds),
-            "forked_at": member.forked_at.map(seconds),
-            "forgotten": member.forgotten,
-            "grant": member.grant.map(|grant| json!({
-                "carer": grant.carer.to_hex(),
-                "relation": grant.relation.name(),
-                "scope": grant.scope.name(),
-                "from": grant.from.iso(),
-                "until": grant.until.iso(),
-            })),
-        })).collect::<Vec<_>>(),
+        "members": members.collect::<Vec<_>>(),
         "last_success": status.last_success.map(seconds),
         "data_age_s": status.data_age_seconds,
         "server_ahead_s": status.server_ahead_seconds,
         "trust_version": status.trust_version,
         "trust_expires": status.trust_expires.map(seconds),
         "problem": status.problem.map(|problem| problem.name()),
+    })
+}
+
+fn member_status(member: &MemberStatus, card: Option<CardClaims>) -> Value {
+    json!({
+        "member": member.member.to_hex(),
+        "member_id": card.as_ref().map(|card| card.social_number.as_str()),
+        "full_name": card.as_ref().map(|card| card.full_name.as_str()),
+        "records": member.records,
+        "cards": member.cards,
+        "updated_at": member.updated_at.map(seconds),
+        "forked_at": member.forked_at.map(seconds),
+        "forgotten": member.forgotten,
+        "grant": member.grant.map(|grant| json!({
+            "carer": grant.carer.to_hex(),
+            "relation": grant.relation.name(),
+            "scope": grant.scope.name(),
+            "from": grant.from.iso(),
+            "until": grant.until.iso(),
+        })),
     })
 }
 

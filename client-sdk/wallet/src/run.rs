@@ -159,7 +159,8 @@ impl Program {
 
     fn show_status(&self) -> Result<(), WalletError> {
         let status = self.wallet.status();
-        Ok(self.print(|| text::status(&status), || json::status(&status))?)
+        let card = |member| self.wallet.cards(member).into_iter().next().map(|card| card.claims);
+        Ok(self.print(|| text::status(&status, card), || json::status(&status, card))?)
     }
 
     fn show_history(&self, member: MemberId, record: Seq) -> Result<(), WalletError> {
@@ -213,21 +214,27 @@ impl Program {
         Ok(write_atomic(path, &bytes, FileAccess::OwnerOnly)?)
     }
 
+    /// The member of this id, or with this mã số BHXH on a card in hand.
     fn named(&self, id: &str) -> Result<MemberId, WalletError> {
-        let member = MemberId::from_hex(id).ok_or(WalletError::UnknownMember)?;
-        self.wallet.members().contains(&member).then_some(member).ok_or(WalletError::UnknownMember)
+        let is_named = |member: &MemberId| match MemberId::from_hex(id) {
+            Some(named) => *member == named,
+            None => self.wallet.cards(*member).iter().any(|card| card.claims.social_number.as_str() == id),
+        };
+        self.wallet.members().into_iter().find(is_named).ok_or(WalletError::UnknownMember)
     }
 
     pub(crate) fn whose(&self, whose: &Whose) -> Result<MemberId, WalletError> {
-        whose.member.as_deref().map_or_else(|| self.only_member(), |id| self.named(id))
+        whose.member.as_deref().map_or_else(|| self.own_member(), |id| self.named(id))
     }
 
-    fn only_member(&self) -> Result<MemberId, WalletError> {
-        match self.wallet.members().as_slice() {
-            [member] => Ok(*member),
-            [] => Err(SdkError::NotActivated.into()),
-            _ => Err(WalletError::WhichMember),
+    /// The only member here, or the only one in their own right: a carer is meant where others are held by grant.
+    fn own_member(&self) -> Result<MemberId, WalletError> {
+        let mut members = self.wallet.members();
+        if members.len() > 1 {
+            members.retain(|member| self.wallet.grant(*member).is_none());
+            return <[MemberId; 1]>::try_from(members).map(|[own]| own).map_err(|_| WalletError::WhichMember);
         }
+        members.pop().ok_or_else(|| SdkError::NotActivated.into())
     }
 
     pub(crate) fn print(

@@ -2,7 +2,9 @@
 
 use std::fmt::Write as _;
 
+use bhyt_core::card::CardClaims;
 use bhyt_core::grant::{Grant, GrantRelation, GrantScope};
+use bhyt_core::ids::MemberId;
 use bhyt_core::time::UnixSeconds;
 use bhyt_core::words::{Words, card_rows, standing};
 use bhyt_sdk::{CardState, CardView, Event, Problem, SyncReport, WalletStatus};
@@ -27,8 +29,8 @@ pub(crate) fn card(card: &CardView) -> String {
     both("THẺ BẢO HIỂM Y TẾ", "HEALTH INSURANCE CARD", &rows)
 }
 
-/// The status in both languages.
-pub(crate) fn status(status: &WalletStatus) -> String {
+/// The status in both languages; `card` finds the first card of a member, which says who that is.
+pub(crate) fn status(status: &WalletStatus, card: impl Fn(MemberId) -> Option<CardClaims>) -> String {
     let never = words("chưa lần nào", "never");
     let mut rows = Vec::new();
     let server = status.server.as_deref().map_or_else(|| never.clone(), same);
@@ -44,6 +46,10 @@ pub(crate) fn status(status: &WalletStatus) -> String {
             en: format!("{} card(s), {} record(s) {en}", member.cards, member.records),
         };
         let at = member.updated_at.map(|at| at.display_local()).unwrap_or_default();
+        if let Some(card) = card(member.member) {
+            let who = format!("{}, {}", card.full_name.as_str(), card.social_number.as_str());
+            rows.push((words("Người tham gia, mã số BHXH", "Member, insurance number"), same(&who)));
+        }
         let id = member.member.to_hex();
         rows.push((words(&id, &id), line(&at, &at)));
         if let Some(at) = member.forked_at.map(|at| at.display_local()) {
